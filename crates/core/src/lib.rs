@@ -1,0 +1,2 @@
+//! The domain of Stagedoor, free of nginx.
+#![forbid(unsafe_code)]
