@@ -2,4 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod key;
+pub mod store;
+pub mod timestamp;
 pub mod username;
