@@ -25,10 +25,9 @@
 //! # A database replaced while nginx runs
 //!
 //! SQLite finds the `-wal` and `-shm` files by name, so a database moved over a running one would
-//! be read together with the log of its predecessor, and the predecessor's last connection would
-//! delete, by name, the log of its successor. Hence a worker compares the file with the one it has
-//! open before each use, removes side files that belong to a database which is gone, and never
-//! removes any on close.
+//! be read together with the log of its predecessor. Hence a worker compares the file with the one
+//! it has open before each use, and, when another one has taken its place, writes what the log holds
+//! into the former file and removes the log before it opens the new one.
 
 mod admin;
 mod check;

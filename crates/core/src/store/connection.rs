@@ -4,7 +4,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
@@ -113,9 +112,6 @@ fn open_shared(path: &Path, wait: Duration) -> Result<Connection, StoreError> {
     let db = Connection::open_with_flags(path, flags).map_err(fault)?;
     db.busy_timeout(wait).map_err(fault)?;
     configure(&db).map_err(fault)?;
-    // On close, a log is neither copied into the database nor removed: by then its name may be
-    // another's.
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fault)?;
     schema::expect_version(&db, path)?;
     schema::expect_tables(&db, path)?;
     Ok(db)
