@@ -1,1 +1,1 @@
-//! Stagedoor.
+mod ffi;

@@ -1,0 +1,8 @@
+/* What bindgen reads: the parts of nginx-rtmp that the module touches. */
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_channel.h>
+#include "ngx_rtmp.h"
+#include "ngx_rtmp_cmd_module.h"
+#include "ngx_rtmp_version.h"
