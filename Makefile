@@ -45,11 +45,11 @@ tree: # what the module is compiled against
 	@tools/nginx-rtmp-source.sh
 
 demo: build ## Publish and play a test picture through nginx with Stagedoor, step by step
-	@tools/packages.sh test
+	@tools/packages.sh demo
 	@tools/demo.sh
 
 run: build ## The same set-up left running, with the URLs for OBS and a player (Ctrl-C ends it)
-	@tools/packages.sh test
+	@tools/packages.sh demo
 	@tools/demo.sh run
 
 test: build ## Run all tests; TESTS='t/publish.t' picks end-to-end tests

@@ -20,6 +20,7 @@ wanted() {
             # bindgen reads nginx's headers with it, whichever version is there
             has_libclang || echo libclang-14-dev
             ;;
+        demo) echo nginx libnginx-mod-rtmp ffmpeg ;;
         test)
             echo nginx libnginx-mod-rtmp perl sqlite3 ffmpeg gstreamer1.0-tools \
                 gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav
