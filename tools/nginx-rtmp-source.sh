@@ -48,9 +48,11 @@ fetch() (
     # a list without sources (a third party's) is no reason to stop: what counts is the next command
     apt_get update || true
     cd "$work"
-    apt_get source --download-only --tar-only "libnginx-mod-rtmp=$version"
-    tar -xf libnginx-mod-rtmp_*.orig.tar.* --strip-components=1 -C "$target"
-    test -f "$target/ngx_rtmp_version.h"
+    apt_get source --download-only --tar-only "libnginx-mod-rtmp=$version" &&
+        tar -xf libnginx-mod-rtmp_*.orig.tar.* --strip-components=1 -C "$target" &&
+        test -f "$target/ngx_rtmp_version.h" && exit
+    echo "Set NGINX_RTMP_SOURCE_DIR to a directory with the source of nginx-rtmp $version instead."
+    exit 1
 )
 
 say "fetching the source of nginx-rtmp $version"
