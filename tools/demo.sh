@@ -127,8 +127,8 @@ playlist() {
 
 playlist_is_there() { playlist 2>/dev/null | grep -q '\.ts'; }
 
-# Stagedoor's line for the accepted publish: the first notice with the username that a connection gets.
-accepted() { grep -m 1 -E "\[notice\].* \*[0-9]+ .*\b$username\b" "$log"; }
+# Stagedoor's line for the accepted publish.
+accepted() { grep -m 1 -F "stagedoor: publish accepted, username: \"$username\"" "$log"; }
 
 is_accepted() { accepted >/dev/null; }
 
