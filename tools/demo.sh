@@ -35,7 +35,7 @@ clean_up() {
         rmdir "$root/run" 2>/dev/null || true
     else
         [ ! -s "$encoder_log" ] || sed 's/^/ffmpeg: /' "$encoder_log" >&2
-        [ ! -f "$log" ] || grep -E "$trouble" "$log" | tail -n 5 | cut -d ' ' -f 2- >&2
+        [ ! -f "$log" ] || sed -nE "/$trouble/s/^[0-9]+ //p" "$log" | tail -n 5 >&2
         say "FAILED; all that nginx said is in $log" >&2
     fi
     exit "$status"
