@@ -74,7 +74,7 @@ sub _gstreamer {
         qw(x264enc speed-preset=ultrafast tune=zerolatency threads=1 bitrate=200),
         "key-int-max=$arg->{gop}", qw(! h264parse ! queue ! mux.),
         qw(audiotestsrc is-live=true samplesperbuffer=1024), "num-buffers=$buffers", '!',
-        qw(audio/x-raw,rate=44100,channels=1 ! avenc_aac bitrate=32000 ! aacparse ! queue ! mux.));
+        'audio/x-raw,rate=44100,channels=1', qw(! avenc_aac bitrate=32000 ! aacparse ! queue ! mux.));
 }
 
 sub _arguments {

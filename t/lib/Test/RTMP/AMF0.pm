@@ -31,7 +31,7 @@ sub _encode {
     my $type = ref $value;
     return $$value                                        if $type eq 'Test::RTMP::AMF0::Raw';
     return "\x01" . ($$value ? "\x01" : "\x00")           if $type eq 'SCALAR';
-    return "\x0a" . pack('N', @$value) . amf_encode(@$value) if $type eq 'ARRAY';
+    return "\x0a" . pack('N', scalar @$value) . amf_encode(@$value) if $type eq 'ARRAY';
     return "\x03" . _pairs($value) . "\x00\x00\x09"       if $type eq 'HASH';
     return "\x00" . pack 'd>', $value                     if _is_number($value);
     return "\x02" . pack 'n/a*', $value                   if length $value <= 65535;
