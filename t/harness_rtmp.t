@@ -23,7 +23,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rtmp/)->has_daemon('ffmpeg')->has_daemon('ffprobe')
-    ->has_daemon('gst-launch-1.0')->has_daemon('sqlite3')->plan(57);
+    ->has_daemon('gst-launch-1.0')->has_daemon('sqlite3')->plan(64);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -180,7 +180,18 @@ for my $name (sort keys %encoder) {
     is_deeply([frequent(colours(hls_url("/$name/$list->{segments}[0]")))], [$colour{$name}], "$name: colour");
     ok($stagedoor->worker_of($encoder{$name}), "$name: its worker is known");
 }
+my %refused = map { $_ => Test::Encoder->$_('ffmpeg') } sort keys %colour;
+for my $name (sort keys %refused) {
+    ok(wait_for(sub { $refused{$name}->output() =~ /Already publishing/ }, 10), "$name: says why it is refused");
+}
+isnt($refused{$_}->wait(5) // 0, 0, "$_: fails then") for qw(ffmpeg rtmp2sink);    # librtmp waits to be closed
 is(defined $_->stop() && !$_->running(), 1, 'an encoder is stopped') for map { $encoder{$_} } sort keys %encoder;
+
+# configurations
+
+is(($stagedoor->config_test())[0], 0, 'a configuration that is right');
+$t->write_file('wrong.conf', "events { }\nnonsense;\n");
+like(join(' ', $stagedoor->config_test('wrong.conf')), qr/^1 .*nonsense.*wrong\.conf:2/s, 'one that is not');
 
 # a worker's death
 

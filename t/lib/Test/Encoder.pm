@@ -51,9 +51,11 @@ sub rtmp2sink {
     return $class->_gstreamer(\%arg, 'rtmp2sink', "location=$arg{url}/$name");
 }
 
-# librtmp takes its options from the same string.
+# librtmp takes its options from the same string.  What the server told it,
+# it shows in its debug log only.
 sub rtmpsink {
     my ($class, $name, %arg) = _arguments(@_);
+    $arg{env} = { GST_DEBUG => 'rtmp:5', GST_DEBUG_NO_COLOR => 1 };
     return $class->_gstreamer(\%arg, 'rtmpsink', "location=$arg{url}/$name live=1");
 }
 
@@ -67,7 +69,7 @@ sub _gstreamer {
     my $frames  = int($arg->{seconds} * FPS + 0.5);
     my $buffers = int($arg->{seconds} * 44100 / 1024 + 0.5);
 
-    return $class->start({ timeout => $arg->{timeout} },
+    return $class->start({ timeout => $arg->{timeout}, env => $arg->{env} },
         qw(gst-launch-1.0 flvmux name=mux streamable=true !), @sink,
         qw(videotestsrc is-live=true), @pattern, "num-buffers=$frames", '!',
         sprintf('video/x-raw,format=I420,width=%d,height=%d,framerate=%d/1', WIDTH, HEIGHT, FPS), '!',
