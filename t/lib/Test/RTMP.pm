@@ -159,10 +159,15 @@ sub release_stream { my ($self, $name) = @_; return $self->command_on(0, 'releas
 sub fc_publish     { my ($self, $name) = @_; return $self->command_on(0, 'FCPublish',     undef, $name) }
 sub fc_unpublish   { my ($self, $name) = @_; return $self->command_on(0, 'FCUnpublish',   undef, $name) }
 
-sub close_stream { my ($self) = @_; return $self->command('closeStream', undef) }
+sub close_stream {
+    my ($self) = @_;
+    $self->_end_media();
+    return $self->command('closeStream', undef);
+}
 
 sub delete_stream {
     my ($self, $id) = @_;
+    $self->_end_media();
     return $self->command_on(0, 'deleteStream', undef, $id // $self->{stream_id});
 }
 
@@ -289,6 +294,14 @@ sub _media {
     $self->send_metadata(metadata());
     $self->send_video(video_config());
     $self->send_audio(audio_config()) if $self->{media}{audio};
+    return;
+}
+
+# What is published next begins with metadata at 0 again.
+sub _end_media {
+    my ($self) = @_;
+    delete @$self{qw(live media audio_ms)};
+    $self->{media_ms} = 0;
     return;
 }
 
