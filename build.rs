@@ -44,6 +44,7 @@ fn bind_nginx_rtmp() -> Result<(), String> {
         ));
     }
     println!("cargo::rerun-if-changed={}", version.display());
+    println!("cargo::rustc-env=STAGEDOOR_NGINX_RTMP_VERSION={}", release(&source));
 
     let includes = variable("DEP_NGINX_INCLUDE")?;
     let flags = nginx_defines();
@@ -53,7 +54,7 @@ fn bind_nginx_rtmp() -> Result<(), String> {
         .clang_arg(include(&source))
         .clang_args(flags.split_whitespace())
         .allowlist_file(format!("{}/.*", regex_escaped(&source.to_string_lossy())))
-        .allowlist_item("ngx_add_channel_event")
+        .allowlist_item("ngx_add_channel_event|STAGEDOOR_.*")
         .allowlist_recursively(false)
         .raw_line("use nginx_sys::*;")
         .generate_cstr(true)
@@ -62,6 +63,18 @@ fn bind_nginx_rtmp() -> Result<(), String> {
         .map_err(|error| format!("nginx-rtmp's headers cannot be bound: {error}"))?;
     let out = PathBuf::from(variable("OUT_DIR")?).join("rtmp.rs");
     bindings.write_to_file(&out).map_err(|error| format!("{}: {error}", out.display()))
+}
+
+/// The release, which only the directory's name tells: ngx_rtmp_version.h of 1.2.2 says 1.1.4.
+fn release(source: &Path) -> String {
+    let path = source.canonicalize().unwrap_or_else(|_| source.to_owned());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match name.rsplit_once('-') {
+        Some((_, release)) if release.starts_with(|c: char| c.is_ascii_digit()) => {
+            format!("nginx-rtmp {release}")
+        }
+        _ => "nginx-rtmp".to_owned(),
+    }
 }
 
 /// The `-D` flags nginx was configured with; none is usual. nginx-sys 0.5 hands them on as

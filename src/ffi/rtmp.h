@@ -6,3 +6,6 @@
 #include "ngx_rtmp.h"
 #include "ngx_rtmp_cmd_module.h"
 #include "ngx_rtmp_version.h"
+
+/* An expression that bindgen cannot read as a macro. */
+static const ngx_int_t STAGEDOOR_READ_EVENT = NGX_READ_EVENT;

@@ -3,5 +3,10 @@
 //! tested without nginx.
 #![forbid(unsafe_code)]
 
+pub mod key;
+pub mod policy;
 pub mod publish;
 pub mod registry;
+pub mod store;
+pub mod timestamp;
+pub mod username;

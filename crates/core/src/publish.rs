@@ -5,7 +5,7 @@
 //! what was sent, and says what is wrong with it.
 
 use thiserror::Error;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 /// Longest name that is kept: nginx-rtmp's NGX_RTMP_MAX_NAME, less the NUL at its end.
 pub const MAX_NAME: usize = 255;
@@ -39,9 +39,8 @@ pub enum PublishError {
 
 /// A `publish` command. The name is a secret: it is wiped when the command is dropped, and never
 /// shown.
-#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Publish {
-    name: [u8; MAX_NAME],
+    name: Zeroizing<[u8; MAX_NAME]>,
     name_len: usize,
     kind: [u8; MAX_KIND],
     kind_len: usize,
@@ -68,9 +67,9 @@ impl Publish {
             found => return Err(PublishError::Type { what: "command object", found }),
         }
         let mut publish =
-            Publish { name: [0; MAX_NAME], name_len: 0, kind: [0; MAX_KIND], kind_len: 0 };
+            Publish { name: [0; MAX_NAME].into(), name_len: 0, kind: [0; MAX_KIND], kind_len: 0 };
         match input.byte()? {
-            STRING => publish.name_len = input.string(&mut publish.name)?,
+            STRING => publish.name_len = input.string(&mut *publish.name)?,
             found => return Err(PublishError::Type { what: "stream name", found }),
         }
         if publish.name_len > MAX_NAME {

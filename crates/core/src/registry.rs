@@ -31,6 +31,7 @@ const NONE: u32 = u32::MAX;
 #[repr(C)]
 pub struct Header {
     changing: AtomicU32,
+    booted: AtomicU32,
     free: u32,
     live: u32,
     serial: u64,
@@ -146,6 +147,12 @@ impl<'a> Table<'a> {
             table.recover();
         }
         table
+    }
+
+    /// Says once in the table's life that nobody has used it before: whoever hears it is the first
+    /// worker of a server that has just started.
+    pub fn take_boot(&mut self) -> bool {
+        self.header.booted.swap(1, Ordering::AcqRel) == 0
     }
 
     /// Streams that are live.

@@ -133,6 +133,13 @@ fn entering_twice_takes_one_slot_and_a_full_list_takes_nobody() {
 }
 
 #[test]
+fn only_the_first_worker_of_a_server_hears_of_its_start() {
+    let mut memory = Memory::new(1);
+    assert!(memory.open().take_boot());
+    assert!(!memory.open().take_boot());
+}
+
+#[test]
 fn a_shape_fits_its_memory_and_a_megabyte_holds_thousands_of_streams() {
     for bytes in [0, 100, 1 << 12, 32 << 10, 1 << 20, 16 << 20] {
         let Some(shape) = Shape::within(bytes) else {

@@ -1,0 +1,264 @@
+//! The store as the `stagedoor` command uses it: it creates, migrates and changes, and waits for locks.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use thiserror::Error;
+
+use super::connection::configure;
+use super::error::StoreError;
+use super::schema;
+use super::stamp::Stamp;
+use crate::key::{KeyError, StreamKey};
+use crate::timestamp;
+use crate::username::Username;
+
+mod file;
+
+/// How long a command waits for another process to finish writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a command was refused.
+#[derive(Debug, Error)]
+pub enum AdminError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("the username \"{0}\" is taken")]
+    UsernameTaken(Username),
+    #[error("there is no streamer \"{0}\"")]
+    UnknownStreamer(String),
+    #[error("directory \"{0}\" does not exist")]
+    NoDirectory(PathBuf),
+    #[error("database \"{path}\" cannot be created: {reason}")]
+    NotCreated { path: PathBuf, reason: String },
+}
+
+/// What [`Store::create`] found to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    Created,
+    Updated { from: i64, to: i64 },
+    UpToDate,
+}
+
+/// A streamer as operators see them. Times are UTC text, see [`timestamp`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streamer {
+    pub id: i64,
+    /// As it stands in the database: another program may have written what is no [`Username`].
+    pub username: String,
+    pub is_active: bool,
+    pub created_at: String,
+    pub key_changed_at: String,
+    /// Whether a session is open.
+    pub is_live: bool,
+    /// The start of the last session.
+    pub last_started_at: Option<String>,
+}
+
+/// One stream from start to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub id: i64,
+    pub username: String,
+    pub app: String,
+    pub client_addr: String,
+    pub started_at: String,
+    pub stopped_at: Option<String>,
+    pub end_reason: Option<String>,
+    /// In whole seconds, up to now while the stream is live.
+    pub duration: i64,
+}
+
+/// The administrator's side of the database.
+#[derive(Debug)]
+pub struct Store {
+    db: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Creates the database, or brings it up to date.
+    ///
+    /// A file made by root in somebody else's directory is given to the directory's owner and group, and
+    /// SQLite makes its side files likewise, so that nginx's workers can use them.
+    pub fn create(path: &Path) -> Result<(Self, Init), AdminError> {
+        let created = file::create(path)?;
+        let store = Self::connect(path).and_then(|store| store.initialise());
+        if created && store.is_err() {
+            file::remove(path);
+        }
+        store
+    }
+
+    /// Opens a database that is there and up to date.
+    pub fn open(path: &Path) -> Result<Self, AdminError> {
+        let store = Self::connect(path)?;
+        schema::expect_version(&store.db, path)?;
+        schema::expect_tables(&store.db, path)?;
+        Ok(store)
+    }
+
+    fn connect(path: &Path) -> Result<Self, AdminError> {
+        Stamp::of(path)?;
+        let fault = |error| StoreError::from_sqlite(path, &error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags).map_err(fault)?;
+        db.busy_timeout(BUSY_TIMEOUT).map_err(fault)?;
+        configure(&db).map_err(fault)?;
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
+        Ok(Self { db, path: path.to_owned() })
+    }
+
+    fn initialise(mut self) -> Result<(Self, Init), AdminError> {
+        let from = schema::migrate(&mut self.db, &self.path)?;
+        let to = schema::VERSION;
+        let init = match from {
+            from if from == to => Init::UpToDate,
+            1.. => Init::Updated { from, to },
+            _ => Init::Created,
+        };
+        let pragmas = || {
+            self.db.pragma_update(None, "journal_mode", "WAL")?;
+            // Whoever looks at the file alone (`check`) sees the new version.
+            self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        };
+        pragmas().map_err(|error| self.fault(&error))?;
+        Ok((self, init))
+    }
+
+    /// Adds an active streamer and returns their key, which is nowhere else from now on.
+    pub fn add(&mut self, username: &Username) -> Result<StreamKey, AdminError> {
+        let key = StreamKey::generate()?;
+        let added = self.db.execute(
+            "INSERT INTO streamers (username, key_sha256, created_at, key_changed_at)
+             VALUES (?1, ?2, ?3, ?3)",
+            params![username.as_str(), key.digest().as_bytes(), now()],
+        );
+        match added {
+            Ok(_) => Ok(key),
+            // Of the unique columns it is never the digest of a fresh key that is there already.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                Err(AdminError::UsernameTaken(username.clone()))
+            }
+            Err(error) => Err(self.fault(&error).into()),
+        }
+    }
+
+    /// All streamers, by username.
+    pub fn list(&self) -> Result<Vec<Streamer>, AdminError> {
+        let sql = format!("{STREAMERS} ORDER BY username");
+        let list = || self.db.prepare(&sql)?.query_map([], streamer)?.collect::<Result<_, _>>();
+        list().map_err(|error| self.fault(&error).into())
+    }
+
+    /// One streamer; case does not matter.
+    pub fn show(&self, username: &str) -> Result<Streamer, AdminError> {
+        let sql = format!("{STREAMERS} WHERE username = ?1");
+        let found = self.db.query_row(&sql, [username], streamer).optional();
+        found
+            .map_err(|error| self.fault(&error))?
+            .ok_or_else(|| AdminError::UnknownStreamer(username.to_owned()))
+    }
+
+    /// Gives the streamer a new key; the old one is good for nothing from now on.
+    pub fn rotate(&mut self, username: &str) -> Result<StreamKey, AdminError> {
+        let key = StreamKey::generate()?;
+        let digest = key.digest();
+        self.change(
+            username,
+            "UPDATE streamers SET key_sha256 = ?2, key_changed_at = ?3 WHERE username = ?1",
+            params![username, digest.as_bytes(), now()],
+        )?;
+        Ok(key)
+    }
+
+    /// Says whether the streamer may stream.
+    pub fn set_active(&mut self, username: &str, is_active: bool) -> Result<(), AdminError> {
+        let sql = "UPDATE streamers SET is_active = ?2 WHERE username = ?1";
+        self.change(username, sql, params![username, is_active])
+    }
+
+    /// Removes the streamer and, with them, the history of their sessions.
+    pub fn remove(&mut self, username: &str) -> Result<(), AdminError> {
+        self.change(username, "DELETE FROM streamers WHERE username = ?1", params![username])
+    }
+
+    /// The last `limit` sessions, of one streamer or of all, the latest first.
+    pub fn sessions(&self, username: Option<&str>, limit: u32) -> Result<Vec<Session>, AdminError> {
+        if let Some(username) = username {
+            self.show(username)?;
+        }
+        let sessions = || {
+            let mut rows = self.db.prepare(SESSIONS)?;
+            rows.query_map(params![username, limit, now()], session)?.collect::<Result<_, _>>()
+        };
+        sessions().map_err(|error| self.fault(&error).into())
+    }
+
+    fn change(
+        &mut self,
+        username: &str,
+        sql: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<(), AdminError> {
+        match self.db.execute(sql, params) {
+            Ok(0) => Err(AdminError::UnknownStreamer(username.to_owned())),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.fault(&error).into()),
+        }
+    }
+
+    fn fault(&self, error: &rusqlite::Error) -> StoreError {
+        StoreError::from_sqlite(&self.path, error)
+    }
+}
+
+const STREAMERS: &str = "
+    SELECT id, username, is_active, created_at, key_changed_at,
+           EXISTS (SELECT 1 FROM sessions WHERE streamer_id = streamers.id AND stopped_at IS NULL),
+           (SELECT max(started_at) FROM sessions WHERE streamer_id = streamers.id)
+    FROM streamers";
+
+const SESSIONS: &str = "
+    SELECT sessions.id, username, app, client_addr, started_at, stopped_at, end_reason,
+           max(0, coalesce(unixepoch(coalesce(stopped_at, ?3)) - unixepoch(started_at), 0))
+    FROM sessions JOIN streamers ON streamers.id = streamer_id
+    WHERE ?1 IS NULL OR username = ?1
+    ORDER BY started_at DESC, sessions.id DESC LIMIT ?2";
+
+fn streamer(row: &Row<'_>) -> rusqlite::Result<Streamer> {
+    Ok(Streamer {
+        id: row.get(0)?,
+        username: row.get(1)?,
+        is_active: row.get(2)?,
+        created_at: row.get(3)?,
+        key_changed_at: row.get(4)?,
+        is_live: row.get(5)?,
+        last_started_at: row.get(6)?,
+    })
+}
+
+fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: row.get(0)?,
+        username: row.get(1)?,
+        app: row.get(2)?,
+        client_addr: row.get(3)?,
+        started_at: row.get(4)?,
+        stopped_at: row.get(5)?,
+        end_reason: row.get(6)?,
+        duration: row.get(7)?,
+    })
+}
+
+fn now() -> String {
+    timestamp::utc(SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests;

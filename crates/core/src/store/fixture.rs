@@ -1,0 +1,69 @@
+//! A database in a directory of its own, for tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::admin::Store;
+use crate::key::KeyDigest;
+use crate::username::Username;
+
+pub(super) struct Fixture {
+    dir: TempDir,
+    path: PathBuf,
+}
+
+impl Fixture {
+    /// With the native schema and no streamers.
+    pub(super) fn new() -> Self {
+        Self::named("stagedoor.db")
+    }
+
+    pub(super) fn named(name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        Store::create(&path).unwrap();
+        Self { dir, path }
+    }
+
+    /// Without a database.
+    pub(super) fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stagedoor.db");
+        Self { dir, path }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(super) fn store(&self) -> Store {
+        Store::open(&self.path).unwrap()
+    }
+
+    /// Adds a streamer and returns the digest of their key.
+    pub(super) fn add(&self, username: &str) -> KeyDigest {
+        self.store().add(&Username::parse(username).unwrap()).unwrap().digest()
+    }
+
+    /// A connection as any other program would have.
+    pub(super) fn raw(&self) -> Connection {
+        Connection::open(&self.path).unwrap()
+    }
+
+    /// The names in the directory, sorted.
+    pub(super) fn files(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(self.dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}

@@ -1,0 +1,205 @@
+//! The history of sessions, as a worker writes it.
+//!
+//! Rows wait in a bounded queue and are written in order, those that wait in one transaction. Writing never
+//! waits for another writer: a locked database leaves the queue as it is, to be tried again.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::time::SystemTime;
+
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+
+use super::error::StoreError;
+use crate::timestamp;
+
+/// How many rows may wait. Beyond it the oldest is dropped: of a long fault, the end is what matters.
+pub(super) const MAX_WAITING: usize = 4096;
+
+/// How many rows one transaction takes, so that keys that are asked meanwhile wait for some milliseconds at
+/// most.
+const BATCH: usize = 256;
+
+/// Names a session within the life of its worker.
+pub type SessionTag = u64;
+
+/// What happens to a session and is worth a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    Started {
+        tag: SessionTag,
+        streamer_id: i64,
+        app: String,
+        client_addr: String,
+        at: SystemTime,
+    },
+    Stopped {
+        tag: SessionTag,
+        at: SystemTime,
+        reason: EndReason,
+    },
+    /// The worker that had this streamer's session died: what the streamer had open by then has ended.
+    Lost {
+        streamer_id: i64,
+        at: SystemTime,
+    },
+    /// Nginx has just started: every session that is open has ended with its former life.
+    Boot {
+        at: SystemTime,
+    },
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    Closed,
+    Lost,
+    Kicked,
+    Banned,
+    KeyReplaced,
+    TakenOver,
+    Shutdown,
+    Crash,
+}
+
+impl EndReason {
+    /// The text of column `end_reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed by client",
+            Self::Lost => "connection lost",
+            Self::Kicked => "stopped by operator",
+            Self::Banned => "banned",
+            Self::KeyReplaced => "key replaced",
+            Self::TakenOver => "taken over",
+            Self::Shutdown => "server shutdown",
+            Self::Crash => "crash",
+        }
+    }
+}
+
+/// A streamer who was removed meanwhile gets no row.
+const START: &str = "
+    INSERT INTO sessions (streamer_id, app, client_addr, started_at)
+    SELECT id, ?2, ?3, ?4 FROM streamers WHERE id = ?1";
+
+/// In a database that was replaced while the session ran, the row of the same id may be another's.
+const STOP: &str = "
+    UPDATE sessions SET stopped_at = max(started_at, ?4), end_reason = ?5
+    WHERE id = ?1 AND streamer_id = ?2 AND started_at = ?3 AND stopped_at IS NULL";
+
+/// A session that started since is not the lost one, unless it started in the future (`?3` is now): then the
+/// clock was set back.
+const LOST: &str = "
+    UPDATE sessions SET stopped_at = max(started_at, ?2), end_reason = ?4
+    WHERE streamer_id = ?1 AND stopped_at IS NULL AND (started_at <= ?2 OR started_at > ?3)";
+
+const BOOT: &str = "
+    UPDATE sessions SET stopped_at = max(started_at, ?1), end_reason = ?3
+    WHERE stopped_at IS NULL AND (started_at <= ?1 OR started_at > ?2)";
+
+pub(super) const STATEMENTS: &[&str] = &[START, STOP, LOST, BOOT];
+
+/// The row of a session that runs.
+#[derive(Clone, Debug)]
+struct OpenRow {
+    id: i64,
+    streamer_id: i64,
+    started_at: String,
+}
+
+/// The rows that wait, and those that are open in the database.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    waiting: VecDeque<SessionEvent>,
+    open: HashMap<SessionTag, OpenRow>,
+}
+
+impl History {
+    /// Adds events to those that wait and returns how many it dropped for them.
+    pub(super) fn add(&mut self, events: VecDeque<SessionEvent>) -> usize {
+        self.waiting.extend(events);
+        let excess = self.waiting.len().saturating_sub(MAX_WAITING);
+        self.waiting.drain(..excess);
+        excess
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Writes a batch of what waits in one transaction, or nothing, and returns how many events that was.
+    ///
+    /// An event that the database refuses by a constraint would be refused for ever: it is left out.
+    pub(super) fn flush(&mut self, db: &mut Connection, path: &Path) -> Result<usize, StoreError> {
+        let batch = self.waiting.len().min(BATCH);
+        // What the batch does to `open`; it comes true with the commit.
+        let mut changed: HashMap<SessionTag, Option<OpenRow>> = HashMap::new();
+        let mut write = || {
+            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for event in self.waiting.iter().take(batch) {
+                match self.write(&transaction, event, &mut changed) {
+                    Err(error) if is_refusal(&error) => (),
+                    result => result?,
+                }
+            }
+            transaction.commit()
+        };
+        write().map_err(|error| StoreError::from_sqlite(path, &error))?;
+        self.waiting.drain(..batch);
+        for (tag, row) in changed {
+            match row {
+                Some(row) => self.open.insert(tag, row),
+                None => self.open.remove(&tag),
+            };
+        }
+        Ok(batch)
+    }
+
+    fn write(
+        &self,
+        db: &Transaction<'_>,
+        event: &SessionEvent,
+        changed: &mut HashMap<SessionTag, Option<OpenRow>>,
+    ) -> rusqlite::Result<()> {
+        let now = || timestamp::utc(SystemTime::now());
+        let crash = EndReason::Crash.as_str();
+        match event {
+            SessionEvent::Started { tag, streamer_id, app, client_addr, at } => {
+                let started_at = timestamp::utc(*at);
+                let row = params![streamer_id, app, client_addr, started_at];
+                if db.prepare_cached(START)?.execute(row)? == 1 {
+                    let (id, streamer_id) = (db.last_insert_rowid(), *streamer_id);
+                    changed.insert(*tag, Some(OpenRow { id, streamer_id, started_at }));
+                }
+            }
+            SessionEvent::Stopped { tag, at, reason } => {
+                // Unknown are the streamer removed at the start, and the start that was dropped.
+                let row = match changed.get(tag) {
+                    Some(row) => row.clone(),
+                    None => self.open.get(tag).cloned(),
+                };
+                if let Some(OpenRow { id, streamer_id, started_at }) = row {
+                    let end =
+                        params![id, streamer_id, started_at, timestamp::utc(*at), reason.as_str()];
+                    db.prepare_cached(STOP)?.execute(end)?;
+                }
+                changed.insert(*tag, None);
+            }
+            SessionEvent::Lost { streamer_id, at } => {
+                let end = params![streamer_id, timestamp::utc(*at), now(), crash];
+                db.prepare_cached(LOST)?.execute(end)?;
+            }
+            SessionEvent::Boot { at } => {
+                db.prepare_cached(BOOT)?.execute(params![timestamp::utc(*at), now(), crash])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_refusal(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}
+
+#[cfg(test)]
+mod tests;

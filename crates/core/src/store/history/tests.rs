@@ -1,0 +1,176 @@
+use std::time::{Duration, UNIX_EPOCH};
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::store::Session;
+use crate::store::fixture::Fixture;
+
+fn second(n: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000 + n)
+}
+
+fn started(tag: SessionTag, streamer_id: i64, at: u64) -> SessionEvent {
+    let (app, client_addr) = ("live".to_owned(), "192.0.2.7".to_owned());
+    SessionEvent::Started { tag, streamer_id, app, client_addr, at: second(at) }
+}
+
+fn stopped(tag: SessionTag, at: u64, reason: EndReason) -> SessionEvent {
+    SessionEvent::Stopped { tag, at: second(at), reason }
+}
+
+struct Scene {
+    fixture: Fixture,
+    history: History,
+    db: Connection,
+}
+
+impl Scene {
+    /// With the streamers 1 and 2.
+    fn new() -> Self {
+        let fixture = Fixture::new();
+        fixture.add("benw");
+        fixture.add("zoe");
+        let db = fixture.raw();
+        Self { fixture, history: History::default(), db }
+    }
+
+    fn write(&mut self, events: impl IntoIterator<Item = SessionEvent>) {
+        assert_eq!(self.history.add(events.into_iter().collect()), 0);
+        while self.history.waiting() > 0 {
+            self.history.flush(&mut self.db, self.fixture.path()).unwrap();
+        }
+    }
+
+    /// The latest first.
+    fn sessions(&self) -> Vec<Session> {
+        self.fixture.store().sessions(None, 100_000).unwrap()
+    }
+
+    fn ends(&self) -> Vec<Option<String>> {
+        self.sessions().into_iter().map(|session| session.end_reason).collect()
+    }
+}
+
+#[test]
+fn a_stream_leaves_one_row_with_its_start_and_end() {
+    let mut scene = Scene::new();
+    scene.write([started(7, 1, 0)]);
+    let [live] = &scene.sessions()[..] else { panic!("one row") };
+    assert_eq!((live.username.as_str(), live.app.as_str()), ("benw", "live"));
+    assert_eq!(live.client_addr, "192.0.2.7");
+    assert_eq!(live.started_at, "2023-11-14 22:13:20.000000");
+    assert_eq!((&live.stopped_at, &live.end_reason), (&None, &None));
+    scene.write([stopped(7, 90, EndReason::Closed)]);
+    let [ended] = &scene.sessions()[..] else { panic!("one row") };
+    assert_eq!(ended.stopped_at.as_deref(), Some("2023-11-14 22:14:50.000000"));
+    assert_eq!(ended.end_reason.as_deref(), Some("closed by client"));
+    assert_eq!(ended.duration, 90);
+}
+
+#[test]
+fn start_and_end_may_be_written_together() {
+    let mut scene = Scene::new();
+    scene.write([started(1, 1, 0), stopped(1, 5, EndReason::TakenOver), started(1, 1, 6)]);
+    assert_eq!(scene.ends(), [None, Some("taken over".to_owned())]);
+    scene.write([stopped(1, 9, EndReason::Lost)]);
+    assert_eq!(scene.ends(), [Some("connection lost".to_owned()), Some("taken over".to_owned())]);
+}
+
+#[test]
+fn an_end_without_a_start_is_ignored() {
+    let mut scene = Scene::new();
+    scene.write([stopped(3, 1, EndReason::Closed), started(4, 1, 2)]);
+    scene.write([stopped(4, 3, EndReason::Closed), stopped(4, 9, EndReason::Lost)]);
+    assert_eq!(scene.ends(), [Some("closed by client".to_owned())]);
+}
+
+#[test]
+fn a_lost_worker_closes_what_the_streamer_had_open_then() {
+    let mut scene = Scene::new();
+    scene.write([started(1, 1, 0), started(2, 2, 0), started(3, 1, 20)]);
+    scene.write([SessionEvent::Lost { streamer_id: 1, at: second(10) }]);
+    let of = |name: &str| scene.fixture.store().sessions(Some(name), 9).unwrap();
+    let ends: Vec<_> = of("benw").into_iter().map(|session| session.stopped_at).collect();
+    assert_eq!(ends, [None, Some("2023-11-14 22:13:30.000000".to_owned())]);
+    assert_eq!(of("benw")[1].end_reason.as_deref(), Some("crash"));
+    assert_eq!(of("zoe")[0].stopped_at, None);
+}
+
+#[test]
+fn a_boot_closes_every_row_of_the_former_life() {
+    let mut scene = Scene::new();
+    scene.write([started(1, 1, 0), started(2, 2, 5)]);
+    scene.write([SessionEvent::Boot { at: second(60) }]);
+    assert_eq!(scene.ends(), [Some("crash".to_owned()), Some("crash".to_owned())]);
+}
+
+#[test]
+fn a_boot_closes_rows_of_a_clock_that_was_ahead() {
+    let mut scene = Scene::new();
+    let ahead = SystemTime::now() + Duration::from_secs(86_400);
+    let (app, client_addr) = (String::new(), String::new());
+    scene.write([SessionEvent::Started { tag: 1, streamer_id: 1, app, client_addr, at: ahead }]);
+    scene.write([SessionEvent::Boot { at: SystemTime::now() }]);
+    assert_eq!(scene.ends(), [Some("crash".to_owned())]);
+    let sessions = scene.sessions();
+    assert_eq!(sessions[0].stopped_at.as_ref(), Some(&sessions[0].started_at));
+}
+
+#[test]
+fn a_streamer_removed_meanwhile_holds_up_nobody() {
+    let mut scene = Scene::new();
+    scene.write([started(1, 1, 0)]);
+    scene.fixture.store().remove("benw").unwrap();
+    scene.write([started(2, 1, 1), started(3, 2, 2), stopped(1, 3, EndReason::Closed)]);
+    assert_eq!(scene.sessions().len(), 1);
+    assert_eq!(scene.sessions()[0].username, "zoe");
+}
+
+#[test]
+fn a_row_that_the_database_refuses_holds_up_nobody() {
+    let mut scene = Scene::new();
+    let trigger = "CREATE TRIGGER no_zoe BEFORE INSERT ON sessions WHEN new.streamer_id = 2
+                   BEGIN SELECT raise(ABORT, 'not zoe'); END";
+    scene.db.execute_batch(trigger).unwrap();
+    scene.write([started(1, 1, 0), started(2, 2, 1), started(3, 1, 2)]);
+    assert_eq!(scene.sessions().len(), 2);
+}
+
+#[test]
+fn in_another_database_the_row_of_the_same_id_is_left_alone() {
+    let mut scene = Scene::new();
+    scene.write([started(1, 1, 0)]);
+    let mut other = Scene::new();
+    other.write([started(1, 1, 30)]);
+    scene.history.add([stopped(1, 60, EndReason::Closed)].into());
+    scene.history.flush(&mut other.db, other.fixture.path()).unwrap();
+    assert_eq!(other.ends(), [None]);
+}
+
+#[test]
+fn while_another_process_writes_everything_keeps_waiting() {
+    let mut scene = Scene::new();
+    let writer = scene.fixture.raw();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    scene.db.busy_timeout(Duration::ZERO).unwrap();
+    scene.history.add([started(1, 1, 0), stopped(1, 1, EndReason::Closed)].into());
+    let error = scene.history.flush(&mut scene.db, scene.fixture.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    assert_eq!(scene.history.waiting(), 2);
+    writer.execute_batch("COMMIT").unwrap();
+    scene.write([]);
+    assert_eq!(scene.ends(), [Some("closed by client".to_owned())]);
+}
+
+#[test]
+fn a_full_queue_drops_the_oldest_and_keeps_the_order() {
+    let mut scene = Scene::new();
+    let flood = (0..MAX_WAITING as u64 + 10).map(|n| started(n, 1, n));
+    assert_eq!(scene.history.add(flood.collect()), 10);
+    scene.write([]);
+    let sessions = scene.sessions();
+    assert_eq!(sessions.len(), MAX_WAITING);
+    assert_eq!(sessions.last().unwrap().started_at, timestamp::utc(second(10)));
+    assert!(sessions.is_sorted_by(|later, earlier| later.id > earlier.id));
+}

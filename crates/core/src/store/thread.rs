@@ -1,0 +1,132 @@
+//! The store thread: one per nginx worker, it owns the worker's only connection.
+//!
+//! The event loop asks and records without ever waiting; answers come back as [`Report`]s, announced by a
+//! wake-up. Keys are answered in order and before session rows are written. See [`super`] on locking.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use super::error::StoreError;
+pub use super::history::{EndReason, SessionEvent, SessionTag};
+use super::lookup::{self, Lookup, Verdict};
+use crate::key::KeyDigest;
+
+mod health;
+mod inbox;
+mod run;
+
+use inbox::{Ask, Inbox};
+
+/// What a store thread is told at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub path: PathBuf,
+}
+
+/// The store thread did not take a request, and never will answer it.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum StoreGone {
+    #[error("the store thread has ended")]
+    Ended,
+    #[error("the store thread is too far behind")]
+    Behind,
+}
+
+/// What the store thread has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// To the [`StoreThread::ask`] with this ticket.
+    Answer { ticket: u64, verdict: Result<Verdict, StoreError> },
+    /// For the error log: the database went out of order, or came back; rows of the history were dropped.
+    Log { level: Level, text: String },
+}
+
+/// How bad it is, in nginx's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Notice,
+    Warn,
+    Error,
+}
+
+/// The event loop's end of a store thread. Dropping it ends the thread without waiting for anything.
+pub struct StoreThread {
+    inbox: Arc<Inbox>,
+}
+
+impl StoreThread {
+    /// Starts the thread, which opens the database at once and reports if that goes wrong.
+    ///
+    /// `wake` is called from the thread whenever a report is waiting; it must not block. The thread inherits
+    /// the caller's signal mask: block all signals around this call, as nginx does for its own threads.
+    pub fn spawn(settings: Settings, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
+        Self::spawn_with(settings, lookup::native, wake)
+    }
+
+    fn spawn_with(
+        settings: Settings,
+        lookup: Lookup,
+        wake: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
+        let inbox = Arc::new(Inbox::default());
+        let end = End(Arc::clone(&inbox));
+        thread::Builder::new().name("stagedoor-store".to_owned()).spawn(move || {
+            run::Loop::new(settings, lookup, &end.0, &wake).run();
+        })?;
+        Ok(Self { inbox })
+    }
+
+    /// Asks whose key this is. Never blocks; the answer is a [`Report`].
+    pub fn ask(&self, ticket: u64, digest: KeyDigest) -> Result<(), StoreGone> {
+        self.inbox.ask(Ask { ticket, digest, asked: Instant::now() })
+    }
+
+    /// Has the history note an event. Never blocks; it is written later.
+    pub fn record(&self, event: SessionEvent) -> Result<(), StoreGone> {
+        self.inbox.record(event)
+    }
+
+    /// The reports that are waiting. Never blocks.
+    pub fn reports(&self) -> impl Iterator<Item = Report> + use<> {
+        self.inbox.take_reports().into_iter()
+    }
+
+    /// Ends the thread and returns how many events could not be written within that time.
+    ///
+    /// A thread that is stuck in the disk is left behind.
+    pub fn shutdown(self, within: Duration) -> usize {
+        let by = Instant::now() + within;
+        self.inbox.close(by);
+        self.inbox.wait_for_end(by)
+    }
+}
+
+impl Drop for StoreThread {
+    fn drop(&mut self) {
+        self.inbox.close(Instant::now());
+    }
+}
+
+impl fmt::Debug for StoreThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreThread").finish_non_exhaustive()
+    }
+}
+
+/// Tells the other end that the thread is no more, also when it panicked.
+struct End(Arc<Inbox>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+#[cfg(test)]
+mod tests;

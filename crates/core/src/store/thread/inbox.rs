@@ -1,0 +1,151 @@
+//! What the event loop and the store thread hand each other.
+//!
+//! Both sides hold the lock for a push or a take only, so the event loop never waits for a database.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::{Report, StoreGone};
+use crate::key::KeyDigest;
+use crate::store::history::{MAX_WAITING, SessionEvent};
+
+/// How many keys may wait for a thread that does not come round to them. Each of their callers has a
+/// time limit of its own; beyond this the next one is refused at once.
+const MAX_ASKS: usize = 4096;
+
+/// A key that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) ticket: u64,
+    pub(super) digest: KeyDigest,
+    pub(super) asked: Instant,
+}
+
+/// The two queues to the thread, and the one back.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    /// There is work, or an end.
+    work: Condvar,
+    /// The thread has ended.
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    asks: VecDeque<Ask>,
+    events: VecDeque<SessionEvent>,
+    reports: VecDeque<Report>,
+    /// Events that were dropped here, because the thread is stuck in the disk.
+    dropped: usize,
+    /// Events that were taken by the thread and are not yet in the database.
+    taken: usize,
+    /// No more work comes, and what is there is to be done by then.
+    closing: Option<Instant>,
+    ended: bool,
+}
+
+/// What the thread finds to do.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) asks: VecDeque<Ask>,
+    pub(super) events: VecDeque<SessionEvent>,
+    pub(super) dropped: usize,
+    pub(super) closing: Option<Instant>,
+}
+
+impl Inbox {
+    pub(super) fn ask(&self, ask: Ask) -> Result<(), StoreGone> {
+        let mut state = self.open()?;
+        if state.asks.len() >= MAX_ASKS {
+            return Err(StoreGone::Behind);
+        }
+        state.asks.push_back(ask);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn record(&self, event: SessionEvent) -> Result<(), StoreGone> {
+        let mut state = self.open()?;
+        if state.events.len() >= MAX_WAITING {
+            state.events.pop_front();
+            state.dropped += 1;
+        }
+        state.events.push_back(event);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn report(&self, report: Report) {
+        self.state().reports.push_back(report);
+    }
+
+    pub(super) fn take_reports(&self) -> VecDeque<Report> {
+        std::mem::take(&mut self.state().reports)
+    }
+
+    /// Takes what there is to do; waits for it until `until`, or, without, as long as it takes.
+    ///
+    /// An end that was announced is returned at once, again and again: the thread paces itself.
+    pub(super) fn take(&self, until: Option<Instant>) -> Work {
+        let mut state = self.state();
+        while state.asks.is_empty() && state.events.is_empty() && state.closing.is_none() {
+            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => break,
+                Some(left) => {
+                    self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        state.taken += state.events.len();
+        Work {
+            asks: std::mem::take(&mut state.asks),
+            events: std::mem::take(&mut state.events),
+            dropped: std::mem::take(&mut state.dropped),
+            closing: state.closing,
+        }
+    }
+
+    /// So many of the events that were taken are written, or dropped.
+    pub(super) fn settle(&self, events: usize) {
+        let mut state = self.state();
+        state.taken = state.taken.saturating_sub(events);
+    }
+
+    /// Announces the end.
+    pub(super) fn close(&self, by: Instant) {
+        self.state().closing = Some(by);
+        self.work.notify_one();
+    }
+
+    /// Waits for the thread's end, until `by` at most, and returns how many events are unwritten.
+    pub(super) fn wait_for_end(&self, by: Instant) -> usize {
+        let mut state = self.state();
+        while !state.ended {
+            let left = by.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.taken + state.events.len()
+    }
+
+    /// The thread is no more, for whatever reason.
+    pub(super) fn end(&self) {
+        self.state().ended = true;
+        self.ended.notify_all();
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, State>, StoreGone> {
+        let state = self.state();
+        if state.ended || state.closing.is_some() { Err(StoreGone::Ended) } else { Ok(state) }
+    }
+
+    /// Nothing panics under this lock, and each step leaves the state sound.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,254 @@
+//! The life of a store thread.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::health::Health;
+use super::inbox::{Ask, Inbox, Work};
+use super::{Level, Report, Settings};
+use crate::key::KeyDigest;
+use crate::store::connection::Database;
+use crate::store::error::StoreError;
+use crate::store::history::{History, SessionEvent};
+use crate::store::lookup::{Lookup, Verdict};
+
+/// How long one attempt waits for a lock.
+const ATTEMPT: Duration = Duration::from_millis(250);
+
+/// How long a key is held while the database is locked: below `stagedoor_timeout`'s default, so that the
+/// caller hears the reason.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How soon rows that could not be written are tried again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How often a database that is out of order is looked at.
+const PROBE: Duration = Duration::from_millis(500);
+
+/// How often at most dropped rows are logged.
+const DROP_LOG: Duration = Duration::from_secs(1);
+
+/// How many keys are answered before the history has its turn.
+const ROUND: usize = 64;
+
+/// The thread's own state.
+pub(super) struct Loop<'a> {
+    database: Database,
+    lookup: Lookup,
+    history: History,
+    asks: VecDeque<Ask>,
+    inbox: &'a Inbox,
+    wake: &'a dyn Fn(),
+    health: Health,
+    history_health: Health,
+    /// When to write what waits, when to look at a database that is out of order.
+    flush_at: Option<Instant>,
+    probe_at: Option<Instant>,
+    dropped: usize,
+    dropped_logged: Option<Instant>,
+}
+
+impl<'a> Loop<'a> {
+    pub(super) fn new(
+        settings: Settings,
+        lookup: Lookup,
+        inbox: &'a Inbox,
+        wake: &'a dyn Fn(),
+    ) -> Self {
+        let health = Health::of_database(&settings.path);
+        Self {
+            database: Database::new(settings.path),
+            lookup,
+            history: History::default(),
+            asks: VecDeque::new(),
+            inbox,
+            wake,
+            health,
+            history_health: Health::of_history(),
+            flush_at: None,
+            probe_at: None,
+            dropped: 0,
+            dropped_logged: None,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        self.probe(ATTEMPT); // other workers start, and may recover the log, at this moment
+        loop {
+            let until = if self.asks.is_empty() { self.next_timer() } else { Some(Instant::now()) };
+            let Work { asks, events, dropped, closing } = self.inbox.take(until);
+            self.asks.extend(asks);
+            self.queue(events, dropped);
+            if let Some(by) = closing {
+                return self.finish(by);
+            }
+            self.answer_some();
+            let now = Instant::now();
+            if self.probe_at.is_some_and(|at| at <= now) {
+                self.probe(Duration::ZERO);
+            }
+            if self.flush_at.is_some_and(|at| at <= now) {
+                self.flush();
+            }
+            self.log_dropped();
+        }
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        let logged = self.dropped_logged.map_or_else(Instant::now, |at| at + DROP_LOG);
+        let dropped_at = (self.dropped > 0).then_some(logged);
+        [self.flush_at, self.probe_at, dropped_at].into_iter().flatten().min()
+    }
+
+    /// Answers the keys that wait, in order. While the database is locked, the first waits for all.
+    fn answer_some(&mut self) {
+        for _ in 0..ROUND {
+            let Some(ask) = self.asks.pop_front() else { return };
+            let patient = ask.asked.elapsed() < PATIENCE;
+            let wait = if patient { ATTEMPT } else { Duration::ZERO };
+            let verdict = self.look_up(&ask.digest, wait);
+            if patient && matches!(verdict, Err(StoreError::Locked { .. })) {
+                self.asks.push_front(ask);
+                return;
+            }
+            self.note_health(verdict.as_ref().err());
+            self.report(Report::Answer { ticket: ask.ticket, verdict });
+        }
+    }
+
+    fn look_up(&mut self, digest: &KeyDigest, wait: Duration) -> Result<Verdict, StoreError> {
+        let lookup = self.lookup;
+        self.guarded(|database, _| {
+            let path = database.path().to_owned();
+            lookup(database.ready(wait)?, &path, digest)
+        })
+    }
+
+    /// Runs one piece of work on the database. A panic becomes an error; after an error that may lie in the
+    /// connection, the next piece of work has a new one.
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Database, &mut History) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (database, history) = (&mut self.database, &mut self.history);
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut *database, history)))
+            .unwrap_or_else(|_| Err(StoreError::Panicked { path: database.path().to_owned() }));
+        match &result {
+            Ok(_) | Err(StoreError::Locked { .. } | StoreError::ReadOnly { .. }) => (),
+            // Kept for the day the file is there again, see `Database::ready`.
+            Err(StoreError::Missing { .. } | StoreError::NotAFile { .. }) => (),
+            Err(StoreError::StaleLog { .. }) => (),
+            Err(error) if error.concerns_one_row() => (),
+            Err(_) => database.close(),
+        }
+        result
+    }
+
+    /// Looks whether the database is in order, with a lookup of a key that nobody has.
+    fn probe(&mut self, wait: Duration) {
+        let was_corrupt = matches!(self.health.fault(), Some(StoreError::Corrupt { .. }));
+        let result = self
+            .look_up(&KeyDigest::of(b""), wait)
+            .and_then(|_| if was_corrupt { self.check_streamers() } else { Ok(()) });
+        self.note_health(result.as_ref().err());
+    }
+
+    /// One lookup may read only pages that are sound: what was found corrupt is checked as a whole.
+    fn check_streamers(&mut self) -> Result<(), StoreError> {
+        self.guarded(|database, _| {
+            let path = database.path().to_owned();
+            let found: Result<String, _> = database.ready(Duration::ZERO)?.query_row(
+                "SELECT quick_check FROM pragma_quick_check('streamers') LIMIT 1",
+                [],
+                |row| row.get(0),
+            );
+            match found.map_err(|error| StoreError::from_sqlite(&path, &error))?.as_str() {
+                "ok" => Ok(()),
+                reason => Err(StoreError::Corrupt { path, reason: reason.to_owned() }),
+            }
+        })
+    }
+
+    fn note_health(&mut self, fault: Option<&StoreError>) {
+        let fault = fault.filter(|fault| !fault.concerns_one_row());
+        if let Some(said) = self.health.note(fault.map_or(Ok(()), Err)) {
+            self.log(said);
+        }
+        self.probe_at = fault.map(|_| Instant::now() + PROBE);
+    }
+
+    fn queue(&mut self, events: VecDeque<SessionEvent>, dropped: usize) {
+        if !events.is_empty() {
+            self.flush_at.get_or_insert_with(Instant::now);
+        }
+        let excess = self.history.add(events);
+        self.inbox.settle(excess);
+        self.dropped += dropped + excess;
+    }
+
+    /// Writes what waits, without waiting for a lock; what could not be written is tried again later.
+    fn flush(&mut self) {
+        let result = if self.health.is_good() { self.write() } else { Ok(0) };
+        let said = match &result {
+            Ok(0) | Err(StoreError::Locked { .. }) => None, // somebody else writes: their right
+            Ok(_) => self.history_health.note(Ok(())),
+            Err(fault) => {
+                self.probe(Duration::ZERO);
+                // What is wrong with the database as a whole has been said by now.
+                if self.health.is_good() { self.history_health.note(Err(fault)) } else { None }
+            }
+        };
+        if let Some(said) = said {
+            self.log(said);
+        }
+        self.flush_at = match (self.history.waiting(), result) {
+            (0, _) => None,
+            (_, Ok(1..)) => Some(Instant::now()),
+            (_, Ok(0) | Err(StoreError::Locked { .. })) => Some(Instant::now() + RETRY),
+            (_, Err(_)) => Some(Instant::now() + PROBE),
+        };
+    }
+
+    fn write(&mut self) -> Result<usize, StoreError> {
+        let written = self.guarded(|database, history| {
+            let path = database.path().to_owned();
+            history.flush(database.ready(Duration::ZERO)?, &path)
+        })?;
+        self.inbox.settle(written);
+        Ok(written)
+    }
+
+    /// Writes what waits as long as there is time and hope; nobody listens to answers any more.
+    fn finish(mut self, by: Instant) {
+        while self.history.waiting() > 0 {
+            match self.write() {
+                Ok(_) => (),
+                Err(StoreError::Locked { .. }) if Instant::now() + RETRY / 5 < by => {
+                    thread::sleep(RETRY / 5);
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn log_dropped(&mut self) {
+        let due = self.dropped_logged.is_none_or(|at| at.elapsed() >= DROP_LOG);
+        if self.dropped > 0 && due {
+            let dropped = std::mem::take(&mut self.dropped);
+            self.dropped_logged = Some(Instant::now());
+            let text = format!("{dropped} entries of the session history were dropped");
+            self.log((Level::Warn, text));
+        }
+    }
+
+    fn log(&self, (level, text): (Level, String)) {
+        self.report(Report::Log { level, text });
+    }
+
+    fn report(&self, report: Report) {
+        self.inbox.report(report);
+        (self.wake)();
+    }
+}
