@@ -35,8 +35,10 @@ clean_up() {
         rmdir "$root/run" 2>/dev/null || true
     else
         [ ! -s "$encoder_log" ] || sed 's/^/ffmpeg: /' "$encoder_log" >&2
-        [ ! -f "$log" ] || sed -nE "/$trouble/s/^[0-9]+ //p" "$log" | tail -n 5 >&2
-        say "FAILED; all that nginx said is in $log" >&2
+        if [ -f "$log" ]; then
+            sed -nE "/$trouble/s/^[0-9]+ //p" "$log" | tail -n 5 >&2
+            say "FAILED; all that nginx said is in $log" >&2
+        fi
     fi
     exit "$status"
 }
