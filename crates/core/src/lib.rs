@@ -1,7 +1,12 @@
-//! The domain of Stagedoor, free of nginx: what is decided here is tested here.
+//! The domain of Stagedoor, free of nginx: what a stream key and a username are, what the database
+//! says of them, who is live, and what a `publish` command holds. All of it is safe code that is
+//! tested without nginx.
 #![forbid(unsafe_code)]
 
 pub mod key;
+pub mod policy;
+pub mod publish;
+pub mod registry;
 pub mod store;
 pub mod timestamp;
 pub mod username;

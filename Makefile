@@ -1,0 +1,90 @@
+# Every way to build, run, test and install Stagedoor. On Debian 12 with Rust and make, each target
+# gets what it needs by itself; see the head of tools/*.sh for how.
+
+CARGO     ?= cargo
+TESTS     ?= t/*.t
+# end-to-end tests at once: they mostly wait for pictures in real time
+TEST_JOBS ?= 2
+
+prefix  ?= /usr/local
+bindir  ?= $(prefix)/bin
+# where the installed nginx looks for "load_module modules/…", unless given
+modules ?= $(or $(shell nginx -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'),/usr/lib/nginx/modules)
+
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+
+# To build against another nginx or nginx-rtmp than Debian's. In one spelling, whatever the operator
+# wrote: a changed spelling compiles everything again. The defaults stand in .cargo/config.toml.
+define absolute
+ifdef $(1)
+override $(1) := $$(abspath $$($(1)))
+export $(1)
+endif
+endef
+$(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call absolute,$(v))))
+
+TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help build tree demo run test check check-module deny env install clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'To build against an nginx of your own, set NGINX_SOURCE_DIR, NGINX_BUILD_DIR and'
+	@echo 'NGINX_RTMP_SOURCE_DIR: then nothing is fetched.'
+
+build: tree ## Build the module and the stagedoor command into objs/
+	$(CARGO) build --release -p stagedoor -p stagedoor-cli
+	@install -m 644 $(TARGET_DIR)/release/libngx_stagedoor_module.so objs/ngx_stagedoor_module.so
+	@install -m 755 $(TARGET_DIR)/release/stagedoor objs/stagedoor
+	@ls -l objs/ngx_stagedoor_module.so objs/stagedoor | awk '{ printf "%s: %.1f MB\n", $$NF, $$5 / 1e6 }'
+
+tree: # what the module is compiled against
+	@tools/packages.sh build
+	@tools/nginx-tree.sh
+	@tools/nginx-rtmp-source.sh
+
+demo: build ## Publish and play a test picture through nginx with Stagedoor, step by step
+	@tools/packages.sh demo
+	@tools/demo.sh
+
+run: build ## The same set-up left running, with the URLs for OBS and a player (Ctrl-C ends it)
+	@tools/packages.sh demo
+	@tools/demo.sh run
+
+test: build ## Run all tests; TESTS='t/publish.t' picks end-to-end tests
+	@tools/packages.sh test
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
+		set -x; $(CARGO) $$runner --workspace --exclude stagedoor
+	prove -I t/lib -j $(TEST_JOBS) $(TESTS)
+
+check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
+	@tools/packages.sh check
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	shellcheck tools/*.sh .ci/run
+	@for file in t/*.t $$(find t/lib -name '*.pm'); do \
+		perl -I t/lib -wc $$file 2>&1 | grep -v ' syntax OK$$' && exit 1; done; echo 'perl -c: ok'
+
+check-module: build # size, symbols
+	@tools/packages.sh check
+	@tools/check-module.sh objs/ngx_stagedoor_module.so
+
+deny: # licences, sources and advisories of the dependencies
+	@tools/deny.sh
+
+env: ## Print the variables that cargo builds with, as shell exports
+	@for v in NGINX_SOURCE_DIR=$(or $(NGINX_SOURCE_DIR),$(CURDIR)/objs/nginx-src) \
+		NGINX_BUILD_DIR=$(or $(NGINX_BUILD_DIR),$(CURDIR)/objs/nginx-build) \
+		NGINX_RTMP_SOURCE_DIR=$(or $(NGINX_RTMP_SOURCE_DIR),$(CURDIR)/objs/nginx-rtmp); \
+		do echo "export $$v"; done
+
+install: ## Install what "make build" left (DESTDIR, prefix, modules)
+	@test -f objs/ngx_stagedoor_module.so || { echo 'run "make build" first' >&2; exit 1; }
+	install -D -m 644 objs/ngx_stagedoor_module.so $(DESTDIR)$(modules)/ngx_stagedoor_module.so
+	install -D -m 755 objs/stagedoor $(DESTDIR)$(bindir)/stagedoor
+
+clean: ## Remove everything that was built or fetched
+	rm -rf objs run
+	$(CARGO) clean

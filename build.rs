@@ -1,0 +1,104 @@
+//! Binds the nginx-rtmp headers to Rust, against the nginx that nginx-sys was configured for.
+//!
+//! `NGINX_RTMP_SOURCE_DIR` names nginx-rtmp's source, of the version that the server will load.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::exit;
+
+const HEADER: &str = "src/ffi/rtmp.h";
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=NGINX_RTMP_SOURCE_DIR");
+    println!("cargo::rerun-if-changed={HEADER}");
+    if let Err(message) = nginx_cfgs().and_then(|()| bind_nginx_rtmp()) {
+        println!("cargo::error={message}");
+        exit(1);
+    }
+}
+
+/// Passes nginx's build features on as `cfg(ngx_feature = "…")`, as the ngx crate does.
+fn nginx_cfgs() -> Result<(), String> {
+    println!(
+        "cargo::rustc-check-cfg=cfg(ngx_feature, values({}))",
+        variable("DEP_NGINX_FEATURES_CHECK")?
+    );
+    for feature in variable("DEP_NGINX_FEATURES")?.split(',') {
+        println!("cargo::rustc-cfg=ngx_feature=\"{}\"", feature.trim());
+    }
+    println!("cargo::rustc-env=STAGEDOOR_NGINX_VERSION={}", variable("DEP_NGINX_VERSION")?);
+    Ok(())
+}
+
+fn bind_nginx_rtmp() -> Result<(), String> {
+    let source = PathBuf::from(variable("NGINX_RTMP_SOURCE_DIR").map_err(|_| {
+        "NGINX_RTMP_SOURCE_DIR is not set; expected the source directory of nginx-rtmp \
+         (\"make build\" fetches it)"
+    })?);
+    let version = source.join("ngx_rtmp_version.h");
+    if !version.is_file() {
+        return Err(format!(
+            "NGINX_RTMP_SOURCE_DIR is {}, which has no ngx_rtmp_version.h; expected the source \
+             directory of nginx-rtmp",
+            source.display()
+        ));
+    }
+    println!("cargo::rerun-if-changed={}", version.display());
+    println!("cargo::rustc-env=STAGEDOOR_NGINX_RTMP_VERSION={}", release(&source));
+
+    let includes = variable("DEP_NGINX_INCLUDE")?;
+    let flags = nginx_defines();
+    let bindings = bindgen::Builder::default()
+        .header(HEADER)
+        .clang_args(env::split_paths(&includes).map(|path| include(&path)))
+        .clang_arg(include(&source))
+        .clang_args(flags.split_whitespace())
+        .allowlist_file(format!("{}/.*", regex_escaped(&source.to_string_lossy())))
+        .allowlist_item("ngx_add_channel_event|STAGEDOOR_.*")
+        .allowlist_recursively(false)
+        .raw_line("use nginx_sys::*;")
+        .generate_cstr(true)
+        .use_core()
+        .generate()
+        .map_err(|error| format!("nginx-rtmp's headers cannot be bound: {error}"))?;
+    let out = PathBuf::from(variable("OUT_DIR")?).join("rtmp.rs");
+    bindings.write_to_file(&out).map_err(|error| format!("{}: {error}", out.display()))
+}
+
+/// The release, which only the directory's name tells: ngx_rtmp_version.h of 1.2.2 says 1.1.4.
+fn release(source: &Path) -> String {
+    let path = source.canonicalize().unwrap_or_else(|_| source.to_owned());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match name.rsplit_once('-') {
+        Some((_, release)) if release.starts_with(|c: char| c.is_ascii_digit()) => {
+            format!("nginx-rtmp {release}")
+        }
+        _ => "nginx-rtmp".to_owned(),
+    }
+}
+
+/// The `-D` flags nginx was configured with; none is usual. nginx-sys 0.5 hands them on as
+/// `metadata=cflags=…`, which cargo turns into `DEP_NGINX_METADATA`.
+fn nginx_defines() -> String {
+    variable("DEP_NGINX_CFLAGS")
+        .or_else(|_| variable("DEP_NGINX_METADATA"))
+        .map(|flags| flags.trim_start_matches("cflags=").to_owned())
+        .unwrap_or_default()
+}
+
+fn include(path: &Path) -> String {
+    format!("-I{}", path.display())
+}
+
+fn regex_escaped(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let quote = !(c.is_alphanumeric() || c == '/' || c == '_' || c == '-');
+            quote.then_some('\\').into_iter().chain([c])
+        })
+        .collect()
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|_| format!("the environment variable {name} is not set"))
+}

@@ -1,0 +1,299 @@
+//! The live table: who is on, as plain data that fits in shared memory.
+//!
+//! nginx's workers are processes, and any of them can be killed between two instructions. So that
+//! what the others find is always usable, the table is built on three rules:
+//!
+//! * **An entry's state is the only truth.** The hash chains and the free list are indexes over the
+//!   entries; [`Table::recover`] rebuilds both from the states alone.
+//! * **A change is announced.** Every change sets `changing` first and clears it last. Whoever takes
+//!   the lock and finds it set knows that its holder died inside, and recovers before anything else.
+//! * **Nothing is allocated.** The table is laid out once; indexes stand in for pointers.
+//!
+//! The table itself locks nothing: the caller holds the zone's mutex for as long as it has a
+//! [`Table`].
+
+mod entry;
+mod owners;
+
+pub use entry::{Entry, Text};
+pub use owners::{Owner, OwnerSlot};
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use entry::State;
+use thiserror::Error;
+
+/// "No entry", in chains and in the free list.
+const NONE: u32 = u32::MAX;
+
+/// What stands once in front of the table.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Header {
+    changing: AtomicU32,
+    booted: AtomicU32,
+    free: u32,
+    live: u32,
+    serial: u64,
+}
+
+/// The table, borrowed from wherever its parts lie.
+#[derive(Debug)]
+pub struct Table<'a> {
+    header: &'a mut Header,
+    owners: &'a mut [Owner],
+    buckets: &'a mut [u32],
+    entries: &'a mut [Entry],
+}
+
+/// A stream that is live: the right to one entry, given back once with [`Table::release`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    index: u32,
+    serial: u64,
+}
+
+/// What a claim records of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream<'a> {
+    /// The public name; one live stream each.
+    pub username: &'a str,
+    /// The streamer's row in the database.
+    pub streamer_id: i64,
+    /// The RTMP application; longer names than an entry holds are cut.
+    pub app: &'a str,
+    /// The publisher's address, as text.
+    pub client_addr: &'a str,
+    /// When the stream went live, in microseconds since 1970 (UTC).
+    pub started_at: u64,
+}
+
+/// A stream whose worker died while it was live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostStream {
+    /// Its public name.
+    pub username: String,
+    /// The streamer's row in the database.
+    pub streamer_id: i64,
+}
+
+/// Why a stream cannot be claimed.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum ClaimError {
+    /// The stream is live already, in a process that may or may not be there any more.
+    #[error("the stream is live already")]
+    Held(Owner),
+    /// Every entry is taken.
+    #[error("all {0} entries of the live registry are taken")]
+    Full(usize),
+    /// The name does not fit an entry; a [`crate::username::Username`] always does.
+    #[error("the username is empty or longer than {} bytes", Text::CAPACITY)]
+    Name,
+}
+
+/// How many entries, buckets and owners a piece of memory holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Live streams at most.
+    pub entries: usize,
+    /// Hash chains.
+    pub buckets: usize,
+    /// Processes that can hold streams at the same time; old workers count until they are gone.
+    pub owners: usize,
+}
+
+impl Shape {
+    /// The largest table that fits in `bytes`, or `None` if not even one entry does.
+    ///
+    /// One process slot for every eight streams, between 16 and 1,024: a server that is reloaded
+    /// under load keeps a generation of workers for each reload.
+    pub fn within(bytes: usize) -> Option<Shape> {
+        let per_entry = size_of::<Entry>() + size_of::<u32>();
+        let guess = bytes.checked_sub(size_of::<Header>())? / per_entry;
+        let owners = (guess / 8).clamp(16, 1024);
+        let rest = bytes.checked_sub(size_of::<Header>() + owners * size_of::<Owner>())?;
+        let entries = (rest / per_entry).min(NONE as usize - 1);
+        (entries > 0).then_some(Shape { entries, buckets: entries, owners })
+    }
+}
+
+impl<'a> Table<'a> {
+    /// Lays out an empty table.
+    pub fn create(
+        header: &'a mut Header,
+        owners: &'a mut [Owner],
+        buckets: &'a mut [u32],
+        entries: &'a mut [Entry],
+    ) -> Table<'a> {
+        *header = Header::default();
+        owners.fill(Owner::default());
+        for entry in entries.iter_mut() {
+            *entry = Entry::default();
+        }
+        let mut table = Table { header, owners, buckets, entries };
+        table.rebuild();
+        table
+    }
+
+    /// Takes up a table that is there, and mends it if its last user died inside a change.
+    pub fn open(
+        header: &'a mut Header,
+        owners: &'a mut [Owner],
+        buckets: &'a mut [u32],
+        entries: &'a mut [Entry],
+    ) -> Table<'a> {
+        let mut table = Table { header, owners, buckets, entries };
+        if table.header.changing.load(Ordering::Acquire) != 0 {
+            table.recover();
+        }
+        table
+    }
+
+    /// Says once in the table's life that nobody has used it before: whoever hears it is the first
+    /// worker of a server that has just started.
+    pub fn take_boot(&mut self) -> bool {
+        self.header.booted.swap(1, Ordering::AcqRel) == 0
+    }
+
+    /// Streams that are live.
+    pub fn live(&self) -> usize {
+        self.header.live as usize
+    }
+
+    /// Streams that can be live at once.
+    pub fn capacity(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The entry of a live stream.
+    pub fn find(&self, username: &str) -> Option<&Entry> {
+        self.position(username).map(|index| &self.entries[index])
+    }
+
+    /// Makes `stream` live, held by the process in `slot`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimError::Held`] names the process that has it; whether that process still runs is for
+    /// the caller to find out, outside of the lock.
+    pub fn claim(&mut self, slot: OwnerSlot, stream: &Stream<'_>) -> Result<Claim, ClaimError> {
+        if stream.username.is_empty() || stream.username.len() > Text::CAPACITY {
+            return Err(ClaimError::Name);
+        }
+        if let Some(index) = self.position(stream.username) {
+            return Err(ClaimError::Held(self.owner(self.entries[index].owner)));
+        }
+        let index = self.header.free;
+        if index as usize >= self.entries.len() {
+            return Err(ClaimError::Full(self.entries.len()));
+        }
+        self.change(|table| {
+            let bucket = table.bucket(stream.username);
+            table.header.serial += 1;
+            let serial = table.header.serial;
+            let entry = &mut table.entries[index as usize];
+            table.header.free = entry.next;
+            entry.fill(slot, serial, stream);
+            entry.next = table.buckets[bucket];
+            entry.state.store(State::LIVE, Ordering::Release);
+            table.buckets[bucket] = index;
+            table.header.live += 1;
+            Ok(Claim { index, serial })
+        })
+    }
+
+    /// Ends a claim. Says whether it was still held, so that a second release does nothing.
+    pub fn release(&mut self, claim: Claim) -> bool {
+        let held = self
+            .entries
+            .get(claim.index as usize)
+            .is_some_and(|entry| entry.is_live() && entry.serial == claim.serial);
+        if held {
+            self.change(|table| table.free(claim.index));
+        }
+        held
+    }
+
+    /// Mends the table after a process died inside a change: an entry that was not yet, or is no
+    /// longer, live is free; every other one stays live.
+    fn recover(&mut self) {
+        self.rebuild();
+        self.header.changing.store(0, Ordering::Release);
+    }
+
+    /// Runs one change between the marks that [`Table::open`] looks for.
+    fn change<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
+        self.header.changing.swap(1, Ordering::AcqRel);
+        let result = action(self);
+        self.header.changing.store(0, Ordering::Release);
+        result
+    }
+
+    /// Sets up chains, free list and count from the entries' states.
+    fn rebuild(&mut self) {
+        self.buckets.fill(NONE);
+        self.header.free = NONE;
+        self.header.live = 0;
+        for index in (0..self.entries.len()).rev() {
+            if self.entries[index].is_live() {
+                let bucket = self.bucket(self.entries[index].username());
+                self.entries[index].next = self.buckets[bucket];
+                self.buckets[bucket] = index as u32;
+                self.header.live += 1;
+            } else {
+                self.entries[index].state.store(State::FREE, Ordering::Release);
+                self.entries[index].next = self.header.free;
+                self.header.free = index as u32;
+            }
+        }
+    }
+
+    /// Takes a live entry out of its chain and puts it on the free list.
+    fn free(&mut self, index: u32) {
+        let bucket = self.bucket(self.entries[index as usize].username());
+        let next = self.entries[index as usize].next;
+        self.entries[index as usize].state.swap(State::FREE, Ordering::AcqRel);
+        let before = self.chain(bucket).find(|&before| self.entries[before].next == index);
+        match before {
+            Some(before) => self.entries[before].next = next,
+            None => self.buckets[bucket] = next,
+        }
+        self.entries[index as usize].next = self.header.free;
+        self.header.free = index;
+        self.header.live -= 1;
+    }
+
+    fn position(&self, username: &str) -> Option<usize> {
+        if self.buckets.is_empty() {
+            return None;
+        }
+        self.chain(self.bucket(username)).find(|&index| self.entries[index].username() == username)
+    }
+
+    /// The indexes of a chain. Bounded by the number of entries, so that not even a damaged chain
+    /// can hold a worker.
+    fn chain(&self, bucket: usize) -> impl Iterator<Item = usize> + '_ {
+        let mut index = self.buckets[bucket];
+        std::iter::from_fn(move || {
+            let entry = self.entries.get(index as usize)?;
+            let here = index as usize;
+            index = entry.next;
+            Some(here)
+        })
+        .take(self.entries.len())
+    }
+
+    fn bucket(&self, username: &str) -> usize {
+        (fnv1a(username.as_bytes()) % self.buckets.len() as u64) as usize
+    }
+}
+
+/// 64-bit FNV-1a. Names come out of the operator's database, so nobody gains by colliding.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests;

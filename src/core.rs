@@ -1,0 +1,218 @@
+//! What belongs to the server as a whole: `stagedoor_db`, `stagedoor_zone`, `stagedoor_timeout`,
+//! and each worker's start and end.
+
+use std::cell::{Cell, OnceCell};
+use std::ffi::{CStr, c_char, c_void};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nginx_sys::{
+    NGX_CONF_TAKE1, NGX_CORE_MODULE, NGX_DIRECT_CONF, NGX_MAIN_CONF, ngx_command_t,
+    ngx_core_module_t, ngx_cycle, ngx_cycle_t, ngx_int_t, ngx_module_t,
+};
+use ngx::core::Pool;
+use stagedoor_core::store;
+
+use crate::ffi::conf::{self, Conf, Directive, Mistake, command, once};
+use crate::ffi::guard::guard;
+use crate::ffi::log::Log;
+use crate::ffi::module::{CONF_ERROR, CONF_OK, NO_COMMAND, OK, module, text};
+use crate::ffi::process;
+use crate::ffi::zone::Zone;
+use crate::worker;
+
+/// Room for some four thousand live streams.
+const DEFAULT_ZONE_SIZE: usize = 1 << 20;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The configuration of the main context.
+#[derive(Debug, Default)]
+pub struct CoreConf {
+    db: Option<PathBuf>,
+    zone_size: Option<usize>,
+    zone: Cell<Option<Zone>>,
+    timeout: Option<Duration>,
+    /// Where the first `stagedoor on` stands.
+    needed_at: OnceCell<String>,
+    /// The server is starting, not reloading.
+    is_first_cycle: bool,
+}
+
+impl CoreConf {
+    /// The configuration of the cycle that is being set up.
+    pub fn of<'a>(cf: &'a Conf<'_>) -> Option<&'a CoreConf> {
+        // SAFETY: `create_conf` made it; it lives as long as the cycle.
+        unsafe { conf::core_conf(cf.cycle(), &raw const ngx_stagedoor_module) }
+    }
+
+    /// The configuration that this worker runs with.
+    pub fn current<'a>() -> Option<&'a CoreConf> {
+        // SAFETY: as above; a worker keeps its cycle.
+        unsafe { conf::core_conf(ngx_cycle, &raw const ngx_stagedoor_module) }
+    }
+
+    /// Says that publishing needs a key in some application, so that the database and the zone
+    /// are needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Mistake::Nginx`] when nginx refuses the zone; it has said why.
+    pub fn need(cf: &Conf<'_>) -> Result<(), Mistake> {
+        let zone = Zone::add(cf, 0, &raw mut ngx_stagedoor_module)?;
+        let conf = CoreConf::of(cf).ok_or(Mistake::Nginx)?;
+        conf.zone.set(Some(zone));
+        conf.needed_at.get_or_init(|| cf.place());
+        Ok(())
+    }
+
+    /// Whether publishing needs a key in some application.
+    pub fn is_needed(&self) -> bool {
+        self.needed_at.get().is_some()
+    }
+
+    /// How long a store may take to answer a key.
+    pub fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(DEFAULT_TIMEOUT)
+    }
+
+    /// The zone of the live registry, where it is needed.
+    pub fn zone(&self) -> Option<Zone> {
+        self.zone.get()
+    }
+
+    /// The database, where it is needed.
+    pub fn db(&self) -> Option<&PathBuf> {
+        self.db.as_ref()
+    }
+
+    /// Whether the server has just started, as opposed to a reload.
+    pub fn is_first_cycle(&self) -> bool {
+        self.is_first_cycle
+    }
+}
+
+/// The core module, known to nginx by this name.
+#[allow(non_upper_case_globals)]
+#[unsafe(no_mangle)]
+pub static mut ngx_stagedoor_module: ngx_module_t = ngx_module_t {
+    init_process: Some(init_process),
+    exit_process: Some(exit_process),
+    ..module(NGX_CORE_MODULE, (&raw mut CONTEXT).cast(), (&raw mut COMMANDS).cast())
+};
+
+static mut CONTEXT: ngx_core_module_t = ngx_core_module_t {
+    name: text(c"stagedoor"),
+    create_conf: Some(create_conf),
+    init_conf: Some(init_conf),
+};
+
+static mut COMMANDS: [ngx_command_t; 4] =
+    [command::<Db>(0), command::<ZoneSize>(0), command::<Timeout>(0), NO_COMMAND];
+
+struct Db;
+
+impl Directive for Db {
+    type Conf = CoreConf;
+    const NAME: &'static CStr = c"stagedoor_db";
+    const KIND: u32 = NGX_MAIN_CONF | NGX_DIRECT_CONF | NGX_CONF_TAKE1;
+
+    fn set(cf: &Conf<'_>, conf: &mut CoreConf) -> Result<(), Mistake> {
+        once(&mut conf.db, cf.path()?)
+    }
+}
+
+struct ZoneSize;
+
+impl Directive for ZoneSize {
+    type Conf = CoreConf;
+    const NAME: &'static CStr = c"stagedoor_zone";
+    const KIND: u32 = NGX_MAIN_CONF | NGX_DIRECT_CONF | NGX_CONF_TAKE1;
+
+    fn set(cf: &Conf<'_>, conf: &mut CoreConf) -> Result<(), Mistake> {
+        let least = Zone::least();
+        let expected = format!("a size such as \"1m\", at least {}k", least / 1024);
+        let size = cf.size(&expected)?;
+        if size < least {
+            return Err(cf.value(1, &expected));
+        }
+        once(&mut conf.zone_size, size)?;
+        conf.zone.set(Some(Zone::add(cf, size, &raw mut ngx_stagedoor_module)?));
+        Ok(())
+    }
+}
+
+struct Timeout;
+
+impl Directive for Timeout {
+    type Conf = CoreConf;
+    const NAME: &'static CStr = c"stagedoor_timeout";
+    const KIND: u32 = NGX_MAIN_CONF | NGX_DIRECT_CONF | NGX_CONF_TAKE1;
+
+    fn set(cf: &Conf<'_>, conf: &mut CoreConf) -> Result<(), Mistake> {
+        let expected = "a time of more than nothing such as \"2s\" or \"500ms\"";
+        let timeout = cf.time(expected)?;
+        if timeout.is_zero() {
+            return Err(cf.value(1, expected));
+        }
+        once(&mut conf.timeout, timeout)
+    }
+}
+
+unsafe extern "C" fn init_process(_cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // A worker that cannot start its store still serves HLS, and refuses publishes.
+    guard("a worker's start", OK, || {
+        if let Some(conf) = CoreConf::current().filter(|conf| conf.is_needed())
+            && process::is_worker()
+        {
+            worker::start(conf);
+        }
+        OK
+    })
+}
+
+unsafe extern "C" fn exit_process(_cycle: *mut ngx_cycle_t) {
+    guard("a worker's end", (), worker::stop);
+}
+
+unsafe extern "C" fn create_conf(cycle: *mut ngx_cycle_t) -> *mut c_void {
+    guard("the main configuration", std::ptr::null_mut(), || {
+        // SAFETY: the cycle is the one being set up.
+        let (pool, is_first_cycle) = unsafe {
+            (Pool::from_ngx_pool((*cycle).pool), (*(*cycle).old_cycle).conf_ctx.is_null())
+        };
+        pool.allocate(CoreConf { is_first_cycle, ..CoreConf::default() }).cast::<c_void>()
+    })
+}
+
+unsafe extern "C" fn init_conf(cycle: *mut ngx_cycle_t, conf: *mut c_void) -> *mut c_char {
+    guard("the main configuration", CONF_ERROR, || {
+        // SAFETY: `create_conf` made it, and nginx hands it over alone.
+        let conf = unsafe { &*conf.cast::<CoreConf>() };
+        // SAFETY: the log of the cycle that is being set up.
+        let log = unsafe { Log::from_raw((*cycle).log) };
+        match check(conf, log) {
+            Ok(()) => CONF_OK,
+            Err(()) => CONF_ERROR,
+        }
+    })
+}
+
+/// What can be told once the whole file was read. A directive that is missing is an error; a
+/// database that is not right can be mended while the server runs.
+fn check(conf: &CoreConf, log: Log) -> Result<(), ()> {
+    if let Some(zone) = conf.zone() {
+        zone.default_size(DEFAULT_ZONE_SIZE);
+    }
+    let Some(place) = conf.needed_at.get() else { return Ok(()) };
+    let Some(db) = &conf.db else {
+        log.emerg(format_args!(
+            "\"stagedoor on\" in {place} needs a database; add \"stagedoor_db PATH;\" to the main \
+             context"
+        ));
+        return Err(());
+    };
+    if let Err(error) = store::check(db) {
+        log.warn(format_args!("stagedoor refuses every publish for now: {error}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+/* What bindgen reads: the parts of nginx-rtmp that the module touches. */
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_channel.h>
+#include "ngx_rtmp.h"
+#include "ngx_rtmp_cmd_module.h"
+#include "ngx_rtmp_version.h"
+
+/* An expression that bindgen cannot read as a macro. */
+static const ngx_int_t STAGEDOOR_READ_EVENT = NGX_READ_EVENT;

@@ -1,0 +1,96 @@
+//! nginx-rtmp's functions and variables, looked up by name when the configuration is read.
+//!
+//! `load_module` resolves every reference at once, so a direct one would make this module
+//! unloadable before, or without, nginx-rtmp. Looked up late, a missing one is a sentence.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::OnceLock;
+
+use nginx_sys::{ngx_int_t, ngx_module_t};
+use thiserror::Error;
+
+use super::rtmp::{
+    ngx_rtmp_close_stream_pt, ngx_rtmp_play_pt, ngx_rtmp_publish_pt, ngx_rtmp_session_t,
+};
+
+/// What the module uses of nginx-rtmp.
+#[derive(Debug)]
+pub struct Symbols {
+    /// The core module, for its place among the configurations.
+    pub core_module: *mut ngx_module_t,
+    /// Head of the publish chain (ngx_rtmp_cmd_module.h).
+    pub publish: *mut ngx_rtmp_publish_pt,
+    /// Head of the close chain.
+    pub close_stream: *mut ngx_rtmp_close_stream_pt,
+    /// Head of the play chain.
+    pub play: *mut ngx_rtmp_play_pt,
+    /// Sends `onStatus` (ngx_rtmp_send.c).
+    pub send_status: unsafe extern "C" fn(
+        *mut ngx_rtmp_session_t,
+        *const c_char,
+        *const c_char,
+        *const c_char,
+    ) -> ngx_int_t,
+    /// Closes a session from a posted event (ngx_rtmp_init.c).
+    pub finalize_session: unsafe extern "C" fn(*mut ngx_rtmp_session_t),
+}
+
+// SAFETY: addresses of a loaded library; using them is what needs care, and one thread does.
+unsafe impl Send for Symbols {}
+// SAFETY: as above.
+unsafe impl Sync for Symbols {}
+
+/// nginx-rtmp is not there, or not the one that is known.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("nginx-rtmp has no symbol \"{0}\"; expected nginx-rtmp 1.2")]
+pub struct MissingSymbol(&'static str);
+
+static SYMBOLS: OnceLock<Symbols> = OnceLock::new();
+
+/// The symbols, once [`resolve`] has found them.
+pub fn symbols() -> Option<&'static Symbols> {
+    SYMBOLS.get()
+}
+
+/// Looks the symbols up.
+///
+/// # Errors
+///
+/// [`MissingSymbol`] names the first that is not there.
+pub fn resolve() -> Result<&'static Symbols, MissingSymbol> {
+    if let Some(symbols) = SYMBOLS.get() {
+        return Ok(symbols);
+    }
+    // SAFETY: the two functions have these signatures in nginx-rtmp's headers (ngx_rtmp.h).
+    let found = unsafe {
+        Symbols {
+            core_module: find(c"ngx_rtmp_core_module")?.cast(),
+            publish: find(c"ngx_rtmp_publish")?.cast(),
+            close_stream: find(c"ngx_rtmp_close_stream")?.cast(),
+            play: find(c"ngx_rtmp_play")?.cast(),
+            send_status: std::mem::transmute::<
+                *mut c_void,
+                unsafe extern "C" fn(
+                    *mut ngx_rtmp_session_t,
+                    *const c_char,
+                    *const c_char,
+                    *const c_char,
+                ) -> ngx_int_t,
+            >(find(c"ngx_rtmp_send_status")?),
+            finalize_session: std::mem::transmute::<
+                *mut c_void,
+                unsafe extern "C" fn(*mut ngx_rtmp_session_t),
+            >(find(c"ngx_rtmp_finalize_session")?),
+        }
+    };
+    Ok(SYMBOLS.get_or_init(|| found))
+}
+
+fn find(name: &'static CStr) -> Result<*mut c_void, MissingSymbol> {
+    // SAFETY: the name is NUL-terminated; nothing is called.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    if address.is_null() {
+        return Err(MissingSymbol(name.to_str().unwrap_or("?")));
+    }
+    Ok(address)
+}

@@ -1,0 +1,187 @@
+//! The shared zone: the live table's memory and the mutex that every access holds.
+//!
+//! The mutex is the slab pool's own, because that is the one which nginx's master frees when a
+//! worker dies with it (ngx_process.c, ngx_unlock_mutexes). What the dead worker left half done is
+//! mended by [`Table::open`].
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+use std::slice;
+
+use nginx_sys::{
+    ngx_int_t, ngx_module_t, ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock,
+    ngx_shmtx_unlock, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t,
+};
+use stagedoor_core::registry::{Entry, Header, Owner, Shape, Table};
+
+use super::conf::{Conf, Mistake};
+use super::guard::guard;
+use super::log::Log;
+use super::module::{ERROR, OK, text};
+
+/// The zone's name, for nginx's messages and for finding it again on a reload.
+const NAME: ngx_str_t = text(c"stagedoor");
+
+/// A zone of the cycle that it was added to.
+#[derive(Clone, Copy, Debug)]
+pub struct Zone(NonNull<ngx_shm_zone_t>);
+
+impl Zone {
+    /// Asks nginx for the zone. `size` in bytes; 0 leaves it to another call, or to
+    /// [`Zone::default_size`].
+    ///
+    /// # Errors
+    ///
+    /// [`Mistake::Nginx`] when nginx refuses; it has said why.
+    pub fn add(cf: &Conf<'_>, size: usize, tag: *mut ngx_module_t) -> Result<Zone, Mistake> {
+        let mut name = NAME;
+        // SAFETY: called while the configuration is read; nginx copies the name's address, and the
+        // text it points to is static.
+        let zone = unsafe {
+            ngx_shared_memory_add(cf.as_ptr(), &raw mut name, size, tag.cast::<c_void>())
+        };
+        let mut zone = NonNull::new(zone).ok_or(Mistake::Nginx)?;
+        // SAFETY: nginx's own structure, in the cycle's list.
+        unsafe { zone.as_mut() }.init = Some(init);
+        Ok(Zone(zone))
+    }
+
+    /// Gives the zone a size if no directive did.
+    pub fn default_size(self, size: usize) {
+        // SAFETY: called before nginx makes the zones.
+        let shm = unsafe { &mut (*self.0.as_ptr()).shm };
+        if shm.size == 0 {
+            shm.size = size;
+        }
+    }
+
+    /// The smallest size that is worth having, as nginx's own modules count it.
+    pub fn least() -> usize {
+        // SAFETY: a plain integer that nginx sets at start.
+        8 * unsafe { ngx_pagesize }
+    }
+
+    /// Runs `action` on the live table, alone among all processes.
+    ///
+    /// Keep it short: no system call, no log line. `None` if nginx has not made the zone.
+    pub fn with_table<T>(self, action: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
+        let locked = Locked::new(self)?;
+        // SAFETY: `init` laid the parts out, and the lock is held.
+        let mut table = unsafe {
+            let parts = Parts::of(locked.memory());
+            Table::open(parts.header, parts.owners, parts.buckets, parts.entries)
+        };
+        Some(action(&mut table))
+    }
+}
+
+/// The mutex, held.
+struct Locked(NonNull<ngx_slab_pool_t>);
+
+impl Locked {
+    fn new(zone: Zone) -> Option<Locked> {
+        // SAFETY: the zone belongs to a cycle that lives; its memory starts with the slab pool.
+        unsafe {
+            let pool = NonNull::new(zone.0.as_ref().shm.addr.cast::<ngx_slab_pool_t>())?;
+            NonNull::new(pool.as_ref().data)?;
+            ngx_shmtx_lock(&raw mut (*pool.as_ptr()).mutex);
+            Some(Locked(pool))
+        }
+    }
+
+    fn memory(&self) -> Memory {
+        // SAFETY: `init` put a `Memory` there.
+        unsafe { *self.0.as_ref().data.cast::<Memory>() }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // SAFETY: taken in `new`.
+        unsafe { ngx_shmtx_unlock(&raw mut (*self.0.as_ptr()).mutex) };
+    }
+}
+
+/// What `slab_pool.data` points to: where the table lies, and its shape. It stands in front of the
+/// table in one allocation; every process has the zone at the same address.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Memory {
+    table: NonNull<u8>,
+    shape: Shape,
+}
+
+struct Parts<'a> {
+    header: &'a mut Header,
+    owners: &'a mut [Owner],
+    buckets: &'a mut [u32],
+    entries: &'a mut [Entry],
+}
+
+impl<'a> Parts<'a> {
+    /// # Safety
+    ///
+    /// The memory holds a table of that shape, or all zeroes, and nobody else uses it.
+    unsafe fn of(memory: Memory) -> Parts<'a> {
+        const {
+            assert!(size_of::<Header>().is_multiple_of(align_of::<Owner>()));
+            assert!(size_of::<Owner>().is_multiple_of(align_of::<Entry>()));
+            assert!(size_of::<Entry>().is_multiple_of(align_of::<u32>()));
+        }
+        let Memory { table, shape } = memory;
+        // SAFETY: `Shape::within` counted these four parts into the allocation, in this order the
+        // asserts above keep each aligned, and zeroes are valid values of all of them.
+        unsafe {
+            let header = table.cast::<Header>();
+            let owners = header.add(1).cast::<Owner>();
+            let entries = owners.add(shape.owners).cast::<Entry>();
+            let buckets = entries.add(shape.entries).cast::<u32>();
+            Parts {
+                header: &mut *header.as_ptr(),
+                owners: slice::from_raw_parts_mut(owners.as_ptr(), shape.owners),
+                entries: slice::from_raw_parts_mut(entries.as_ptr(), shape.entries),
+                buckets: slice::from_raw_parts_mut(buckets.as_ptr(), shape.buckets),
+            }
+        }
+    }
+}
+
+/// Lays the table out, or takes over the one that the cycle before had.
+unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, old: *mut c_void) -> ngx_int_t {
+    guard("the shared zone's set-up", ERROR, || {
+        // SAFETY: nginx calls this in the master, alone, with the zone's slab pool made.
+        unsafe {
+            // Any value but null: it comes back as `old` when a reload keeps the zone.
+            (*zone).data = zone.cast::<c_void>();
+            if !old.is_null() {
+                return OK;
+            }
+            lay_out((*zone).shm.addr.cast::<ngx_slab_pool_t>())
+        }
+    })
+}
+
+/// # Safety
+///
+/// `pool` is a slab pool that nobody else uses yet.
+unsafe fn lay_out(pool: *mut ngx_slab_pool_t) -> ngx_int_t {
+    // SAFETY: as promised by the caller; the allocation takes every page that is free.
+    unsafe {
+        let bytes = (*pool).pfree * ngx_pagesize;
+        let memory = NonNull::new(ngx_slab_alloc(pool, bytes).cast::<Memory>());
+        let shape = Shape::within(bytes.saturating_sub(size_of::<Memory>()));
+        let (Some(memory), Some(shape)) = (memory, shape) else {
+            Log::cycle().emerg(format_args!("stagedoor_zone is too small to hold a live stream"));
+            return ERROR;
+        };
+        memory.cast::<u8>().write_bytes(0, bytes);
+        const { assert!(size_of::<Memory>().is_multiple_of(align_of::<Header>())) };
+        let parts = Memory { table: memory.add(1).cast(), shape };
+        memory.write(parts);
+        let parts = Parts::of(parts);
+        Table::create(parts.header, parts.owners, parts.buckets, parts.entries);
+        (*pool).data = memory.as_ptr().cast::<c_void>();
+        (*pool).set_log_nomem(0);
+        OK
+    }
+}

@@ -1,0 +1,109 @@
+//! The live registry: who is on, over all workers. The table itself is `stagedoor_core::registry`;
+//! here it meets shared memory and the processes that use it.
+
+use stagedoor_core::registry::{Claim, ClaimError, LostStream, Owner, OwnerSlot, Stream};
+use thiserror::Error;
+
+use crate::ffi::process;
+use crate::ffi::zone::Zone;
+
+/// One worker's hold on the registry.
+#[derive(Debug)]
+pub struct Registry {
+    zone: Zone,
+    me: Owner,
+}
+
+/// Why a stream cannot go live.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum LiveError {
+    /// It is live, in a process that runs.
+    #[error("the stream is live already")]
+    AlreadyLive,
+    /// There is no place for it.
+    #[error("all {0} places of the live registry are taken; make stagedoor_zone larger")]
+    Full(usize),
+    /// There is no place for this worker.
+    #[error(
+        "the live registry has no place for another worker; make stagedoor_zone larger, or end \
+         old workers that are still shutting down"
+    )]
+    TooManyWorkers,
+    /// The name does not fit.
+    #[error("the username does not fit the live registry")]
+    Name,
+    /// nginx has not made the zone.
+    #[error("the live registry has no memory")]
+    NoZone,
+}
+
+impl Registry {
+    /// The registry in `zone`, for this process.
+    pub fn new(zone: Zone) -> Registry {
+        Registry { zone, me: process::this_process() }
+    }
+
+    /// Makes a stream live. The claim of a process that is gone does not stand in the way; what
+    /// that process lost is added to `lost`.
+    ///
+    /// # Errors
+    ///
+    /// [`LiveError`].
+    pub fn claim(
+        &self,
+        stream: &Stream<'_>,
+        lost: &mut Vec<LostStream>,
+    ) -> Result<Claim, LiveError> {
+        match self.try_claim(stream)? {
+            Err(ClaimError::Held(owner)) if !process::is_alive(owner) => {
+                lost.extend(self.strike(owner));
+                self.try_claim(stream)?
+            }
+            result => result,
+        }
+        .map_err(|error| match error {
+            ClaimError::Held(_) => LiveError::AlreadyLive,
+            ClaimError::Full(entries) => LiveError::Full(entries),
+            ClaimError::Name => LiveError::Name,
+        })
+    }
+
+    /// Ends a claim; does nothing if it has ended.
+    pub fn release(&self, claim: Claim) {
+        self.zone.with_table(|table| table.release(claim));
+    }
+
+    /// Frees the streams of processes that are gone; returns those processes and what they lost.
+    pub fn sweep(&self) -> Vec<(Owner, Vec<LostStream>)> {
+        let owners: Vec<Owner> =
+            self.zone.with_table(|table| table.owners().collect()).unwrap_or_default();
+        owners
+            .into_iter()
+            .filter(|&owner| owner != self.me && !process::is_alive(owner))
+            .map(|owner| (owner, self.strike(owner)))
+            .collect()
+    }
+
+    /// Takes this process, which ends, out of the registry.
+    pub fn leave(&self) {
+        self.strike(self.me);
+    }
+
+    /// Whether this is the first worker since the server started.
+    pub fn take_boot(&self) -> bool {
+        self.zone.with_table(|table| table.take_boot()).unwrap_or(false)
+    }
+
+    fn strike(&self, owner: Owner) -> Vec<LostStream> {
+        self.zone.with_table(|table| table.strike(owner)).unwrap_or_default()
+    }
+
+    fn try_claim(&self, stream: &Stream<'_>) -> Result<Result<Claim, ClaimError>, LiveError> {
+        self.zone
+            .with_table(|table| {
+                let slot: OwnerSlot = table.enter(self.me).ok_or(LiveError::TooManyWorkers)?;
+                Ok(table.claim(slot, stream))
+            })
+            .ok_or(LiveError::NoZone)?
+    }
+}

@@ -1,0 +1,313 @@
+//! The RTMP side: `stagedoor` and `stagedoor_auth_delay`, and where the module stands in nginx-rtmp.
+//!
+//! Publishes are taken at the AMF command, before nginx-rtmp has logged the name or any module of
+//! its publish chain has seen it: the key never gets further than [`publish`].
+
+mod close;
+mod latency;
+mod publish;
+
+use std::ffi::{CStr, c_char, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::time::Duration;
+
+use nginx_sys::{
+    NGX_CONF_TAKE1, ngx_array_push, ngx_chain_t, ngx_command_t, ngx_conf_t, ngx_int_t, ngx_module_t,
+};
+use thiserror::Error;
+
+use crate::core::CoreConf;
+use crate::ffi::conf::{Conf, Directive, Mistake, command, once};
+use crate::ffi::guard::guard;
+use crate::ffi::log::Log;
+use crate::ffi::module::{CONF_ERROR, CONF_OK, ERROR, NO_COMMAND, OK, module};
+use crate::ffi::rtmp::{
+    NGX_RTMP_APP_CONF, NGX_RTMP_CONNECT, NGX_RTMP_HANDSHAKE_DONE, NGX_RTMP_MAIN_CONF,
+    NGX_RTMP_MODULE, NGX_RTMP_MSG_ACK_SIZE, NGX_RTMP_MSG_AMF_CMD, NGX_RTMP_MSG_CHUNK_SIZE,
+    NGX_RTMP_SRV_CONF, ngx_rtmp_amf_handler_t, ngx_rtmp_conf_ctx_t, ngx_rtmp_core_main_conf_t,
+    ngx_rtmp_handler_pt, ngx_rtmp_header_t, ngx_rtmp_module_t, ngx_rtmp_session_t,
+};
+use crate::ffi::session::Session;
+use crate::ffi::symbols::{self, MissingSymbol, Symbols};
+
+const DEFAULT_AUTH_DELAY: Duration = Duration::from_secs(1);
+const ANYWHERE: u32 = NGX_RTMP_MAIN_CONF | NGX_RTMP_SRV_CONF | NGX_RTMP_APP_CONF;
+const APP_CONF: usize = std::mem::offset_of!(ngx_rtmp_conf_ctx_t, app_conf);
+
+/// The configuration of an application.
+#[derive(Debug, Default)]
+struct AppConf {
+    enable: Option<bool>,
+    auth_delay: Option<Duration>,
+}
+
+impl AppConf {
+    /// The configuration of a session's application; `None` before `connect`.
+    fn of<'a>(session: Session) -> Option<&'a AppConf> {
+        // SAFETY: `create_app_conf` made it.
+        unsafe { session.app_conf(&raw const ngx_stagedoor_rtmp_module) }
+    }
+
+    /// Whether publishing to the application needs a key.
+    fn is_enabled(&self) -> bool {
+        self.enable.unwrap_or(false)
+    }
+
+    /// How long the answer to a wrong key is held back.
+    fn auth_delay(&self) -> Duration {
+        self.auth_delay.unwrap_or(DEFAULT_AUTH_DELAY)
+    }
+}
+
+/// The RTMP module, known to nginx by this name.
+#[allow(non_upper_case_globals)]
+#[unsafe(no_mangle)]
+pub static mut ngx_stagedoor_rtmp_module: ngx_module_t =
+    module(NGX_RTMP_MODULE, (&raw mut CONTEXT).cast(), (&raw mut COMMANDS).cast());
+
+static mut CONTEXT: ngx_rtmp_module_t = ngx_rtmp_module_t {
+    preconfiguration: None,
+    postconfiguration: Some(postconfiguration),
+    create_main_conf: None,
+    init_main_conf: None,
+    create_srv_conf: None,
+    merge_srv_conf: None,
+    create_app_conf: Some(create_app_conf),
+    merge_app_conf: Some(merge_app_conf),
+};
+
+static mut COMMANDS: [ngx_command_t; 3] =
+    [command::<Enable>(APP_CONF), command::<AuthDelay>(APP_CONF), NO_COMMAND];
+
+struct Enable;
+
+impl Directive for Enable {
+    type Conf = AppConf;
+    const NAME: &'static CStr = c"stagedoor";
+    const KIND: u32 = ANYWHERE | NGX_CONF_TAKE1;
+
+    fn set(cf: &Conf<'_>, conf: &mut AppConf) -> Result<(), Mistake> {
+        let enable = cf.flag()?;
+        once(&mut conf.enable, enable)?;
+        if enable { CoreConf::need(cf) } else { Ok(()) }
+    }
+}
+
+struct AuthDelay;
+
+impl Directive for AuthDelay {
+    type Conf = AppConf;
+    const NAME: &'static CStr = c"stagedoor_auth_delay";
+    const KIND: u32 = ANYWHERE | NGX_CONF_TAKE1;
+
+    fn set(cf: &Conf<'_>, conf: &mut AppConf) -> Result<(), Mistake> {
+        once(&mut conf.auth_delay, cf.time("a time such as \"1s\" or \"500ms\", or 0")?)
+    }
+}
+
+unsafe extern "C" fn create_app_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    guard("an application's configuration", ptr::null_mut(), || {
+        // SAFETY: nginx-rtmp's own, valid for the call.
+        unsafe { Conf::from_raw(cf) }.allocate(AppConf::default()).cast::<c_void>()
+    })
+}
+
+unsafe extern "C" fn merge_app_conf(
+    _cf: *mut ngx_conf_t,
+    outer: *mut c_void,
+    inner: *mut c_void,
+) -> *mut c_char {
+    guard("an application's configuration", CONF_ERROR, || {
+        // SAFETY: both are of `create_app_conf`, and two of them.
+        let (outer, inner) = unsafe { (&*outer.cast::<AppConf>(), &mut *inner.cast::<AppConf>()) };
+        inner.enable = inner.enable.or(outer.enable);
+        inner.auth_delay = inner.auth_delay.or(outer.auth_delay);
+        CONF_OK
+    })
+}
+
+/// Why the module cannot take its place in nginx-rtmp.
+#[derive(Debug, Error)]
+enum InstallError {
+    #[error(
+        "ngx_stagedoor_module.so is loaded before ngx_rtmp_module.so; put its load_module line \
+         behind the one of ngx_rtmp_module.so"
+    )]
+    Order,
+    #[error(transparent)]
+    Symbol(#[from] MissingSymbol),
+    #[error("nginx-rtmp has no \"publish\" command to take; expected nginx-rtmp 1.2")]
+    NoPublish,
+    #[error("there is no memory for the module's handlers")]
+    Memory,
+}
+
+/// The handler of `publish` that was there: it serves applications with `stagedoor off`.
+static STOCK_PUBLISH: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+/// Whether publishing needs a key anywhere; where not, sessions are left wholly alone.
+static NEEDED: AtomicBool = AtomicBool::new(false);
+
+fn stock_publish() -> ngx_rtmp_handler_pt {
+    let handler = STOCK_PUBLISH.load(Ordering::Relaxed);
+    // SAFETY: `take_publish` stored such a function there, or it is null, which is `None`.
+    unsafe { std::mem::transmute::<*mut c_void, ngx_rtmp_handler_pt>(handler) }
+}
+
+unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+    guard("the RTMP module's installation", ERROR, || {
+        // SAFETY: nginx-rtmp's own, valid for the call.
+        let cf = unsafe { Conf::from_raw(cf) };
+        NEEDED.store(CoreConf::of(&cf).is_some_and(CoreConf::is_needed), Ordering::Relaxed);
+        match install(&cf) {
+            Ok(()) => OK,
+            Err(error) => {
+                cf.emerg(&format!("stagedoor: {error}"));
+                ERROR
+            }
+        }
+    })
+}
+
+fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
+    let symbols = symbols::resolve()?;
+    // SAFETY: both modules have their indexes by now; they follow the order of loading.
+    if unsafe { ngx_stagedoor_rtmp_module.ctx_index < (*symbols.core_module).ctx_index } {
+        return Err(InstallError::Order);
+    }
+    // SAFETY: while its modules are set up, `cf.ctx` is nginx-rtmp's, and its core module has a
+    // main configuration.
+    let core = unsafe {
+        let ctx = (*cf.as_ptr()).ctx.cast::<ngx_rtmp_conf_ctx_t>();
+        (*ctx).main_conf.add((*symbols.core_module).ctx_index).read()
+    }
+    .cast::<ngx_rtmp_core_main_conf_t>();
+    take_publish(core)?;
+    add_handler(core, NGX_RTMP_CONNECT, connected)?;
+    add_handler(core, NGX_RTMP_HANDSHAKE_DONE, handshake_done)?;
+    for message in [NGX_RTMP_MSG_CHUNK_SIZE, NGX_RTMP_MSG_ACK_SIZE, NGX_RTMP_MSG_AMF_CMD] {
+        add_handler(core, message, set_up_message)?;
+    }
+    install_in_chains(symbols);
+    Ok(())
+}
+
+/// Puts our handler in the place of nginx-rtmp's for `publish`; the table is hashed after this.
+fn take_publish(core: *mut ngx_rtmp_core_main_conf_t) -> Result<(), InstallError> {
+    // SAFETY: `amf` is an array of that type, set up before any module's postconfiguration.
+    let handlers = unsafe { (*core).amf.as_slice_mut::<ngx_rtmp_amf_handler_t>() };
+    let mut found = handlers.iter_mut().filter(|handler| handler.name.as_bytes() == b"publish");
+    let publish = found.next().ok_or(InstallError::NoPublish)?;
+    let ours: ngx_rtmp_handler_pt = Some(on_publish);
+    if let Some(stock) = std::mem::replace(&mut publish.handler, ours) {
+        STOCK_PUBLISH.store(stock as *mut c_void, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn add_handler(
+    core: *mut ngx_rtmp_core_main_conf_t,
+    event: u32,
+    handler: Handler,
+) -> Result<(), InstallError> {
+    // SAFETY: `events` has an array of handlers for each event, set up before this.
+    unsafe {
+        let place = ngx_array_push(&raw mut (*core).events[event as usize]);
+        if place.is_null() {
+            return Err(InstallError::Memory);
+        }
+        place.cast::<ngx_rtmp_handler_pt>().write(Some(handler));
+    }
+    Ok(())
+}
+
+fn install_in_chains(symbols: &Symbols) {
+    // SAFETY: the heads are nginx-rtmp's variables, and nothing else runs while modules are set up.
+    unsafe {
+        close::install(symbols.close_stream);
+        latency::install(symbols.play);
+    }
+}
+
+type Handler = unsafe extern "C" fn(
+    *mut ngx_rtmp_session_t,
+    *mut ngx_rtmp_header_t,
+    *mut ngx_chain_t,
+) -> ngx_int_t;
+
+unsafe extern "C" fn on_publish(
+    session: *mut ngx_rtmp_session_t,
+    header: *mut ngx_rtmp_header_t,
+    message: *mut ngx_chain_t,
+) -> ngx_int_t {
+    guard("a publish", ERROR, || {
+        // SAFETY: nginx-rtmp's own, valid while the session is.
+        let view = unsafe { Session::from_raw(session) };
+        match (view.is_auto_pushed(), AppConf::of(view)) {
+            (false, Some(conf)) if conf.is_enabled() => {
+                publish::received(view, conf, message);
+                OK
+            }
+            (false, None) if NEEDED.load(Ordering::Relaxed) => {
+                view.log().warn(format_args!("stagedoor: publish refused: it came before connect"));
+                ERROR
+            }
+            _ => match stock_publish() {
+                // SAFETY: the very call that nginx-rtmp would have made.
+                Some(stock) => unsafe { stock(session, header, message) },
+                None => ERROR,
+            },
+        }
+    })
+}
+
+/// A connection has become a session: the one moment when all that is known about a fresh session
+/// can be compared with where this module looks for it.
+unsafe extern "C" fn connected(
+    session: *mut ngx_rtmp_session_t,
+    _header: *mut ngx_rtmp_header_t,
+    _message: *mut ngx_chain_t,
+) -> ngx_int_t {
+    guard("a connection", ERROR, || {
+        // SAFETY: nginx-rtmp's own, valid while the session is.
+        let session = unsafe { Session::from_raw(session) };
+        if !NEEDED.load(Ordering::Relaxed) || session.has_known_layout() {
+            return OK;
+        }
+        Log::cycle().error(format_args!(
+            "stagedoor: connection refused: this nginx-rtmp is not the one that the module was \
+             built against ({} with {}); build the module against what is installed",
+            env!("STAGEDOOR_NGINX_RTMP_VERSION"),
+            env!("STAGEDOOR_NGINX_VERSION")
+        ));
+        ERROR
+    })
+}
+
+unsafe extern "C" fn handshake_done(
+    session: *mut ngx_rtmp_session_t,
+    _header: *mut ngx_rtmp_header_t,
+    _message: *mut ngx_chain_t,
+) -> ngx_int_t {
+    guard("a handshake", OK, || {
+        // SAFETY: nginx-rtmp's own, valid while the session is.
+        let session = unsafe { Session::from_raw(session) };
+        if NEEDED.load(Ordering::Relaxed) && !session.is_auto_pushed() && !session.is_relay() {
+            latency::handshake_done(session);
+        }
+        OK
+    })
+}
+
+unsafe extern "C" fn set_up_message(
+    session: *mut ngx_rtmp_session_t,
+    _header: *mut ngx_rtmp_header_t,
+    _message: *mut ngx_chain_t,
+) -> ngx_int_t {
+    guard("a message", OK, || {
+        // SAFETY: nginx-rtmp's own, valid while the session is.
+        latency::message(unsafe { Session::from_raw(session) });
+        OK
+    })
+}

@@ -1,0 +1,109 @@
+//! Setting up without waiting for the network's good manners.
+//!
+//! Nagle's algorithm (RFC 896) holds nginx-rtmp's small answers until the client has acknowledged
+//! the one before, and the client delays that acknowledgement (RFC 1122, section 4.2.3.2); the same
+//! happens the other way round, because encoders write a chunk's header and its payload apart.
+//! Together that costs every connect 40 to 175 ms on the way to the first frame.
+//!
+//! Answers go out at once (TCP_NODELAY), and until the stream is live what arrives is acknowledged
+//! at once (TCP_QUICKACK). The kernel drops the latter whenever an answer is sent, so it is armed
+//! again behind each message, from a posted event.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr;
+use std::rc::Weak;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use nginx_sys::ngx_int_t;
+
+use super::publish::Publisher;
+use crate::ffi::event::Posted;
+use crate::ffi::guard::guard;
+use crate::ffi::module::OK;
+use crate::ffi::rtmp::{ngx_rtmp_play_pt, ngx_rtmp_play_t, ngx_rtmp_session_t};
+use crate::ffi::session::Session;
+
+/// A session's set-up phase.
+#[derive(Debug)]
+pub(super) struct Latency {
+    rearm: Posted,
+    is_setting_up: Cell<bool>,
+}
+
+impl Latency {
+    pub(super) fn new(session: Session, publisher: Weak<Publisher>) -> Latency {
+        Latency {
+            rearm: Posted::new(session.log(), move || {
+                if let Some(publisher) = publisher.upgrade()
+                    && publisher.latency.is_setting_up.get()
+                {
+                    session.set_quickack();
+                }
+            }),
+            is_setting_up: Cell::new(false),
+        }
+    }
+
+    /// The stream is live, or there will be none.
+    pub(super) fn is_over(&self) {
+        self.is_setting_up.set(false);
+    }
+}
+
+/// The handshake is done: the set-up phase begins.
+pub(super) fn handshake_done(session: Session) {
+    let Some(publisher) = Publisher::of(session) else { return };
+    session.set_nodelay(true);
+    session.set_quickack();
+    publisher.latency.is_setting_up.set(true);
+}
+
+/// A message of the set-up phase has come, and is about to be answered.
+pub(super) fn message(session: Session) {
+    if let Some(publisher) = Publisher::find(session)
+        && publisher.latency.is_setting_up.get()
+    {
+        publisher.latency.rearm.post();
+    }
+}
+
+/// The chain behind us.
+static NEXT_PLAY: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+/// Puts our hook in front of the play chain.
+///
+/// # Safety
+///
+/// `head` is nginx-rtmp's variable, and modules are being set up.
+pub(super) unsafe fn install(head: *mut ngx_rtmp_play_pt) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let next = head.replace(Some(play));
+        NEXT_PLAY.store(next.map_or(ptr::null_mut(), |f| f as *mut _), Ordering::Relaxed);
+    }
+}
+
+/// A player's media goes out in many small writes that are better sent together: it gets the
+/// connection that it would have had without us.
+unsafe extern "C" fn play(
+    session: *mut ngx_rtmp_session_t,
+    command: *mut ngx_rtmp_play_t,
+) -> ngx_int_t {
+    guard("a play", (), || {
+        // SAFETY: nginx-rtmp's own, valid while the session is.
+        let session = unsafe { Session::from_raw(session) };
+        if let Some(publisher) = Publisher::find(session)
+            && publisher.latency.is_setting_up.replace(false)
+        {
+            session.set_nodelay(false);
+        }
+    });
+    // SAFETY: `install` stored such a function there, or null, which is `None`; calling it is what
+    // nginx-rtmp would have done.
+    unsafe {
+        let next =
+            std::mem::transmute::<*mut c_void, ngx_rtmp_play_pt>(NEXT_PLAY.load(Ordering::Relaxed));
+        next.map_or(OK, |next| next(session, command))
+    }
+}

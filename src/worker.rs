@@ -1,0 +1,242 @@
+//! One worker's private state: its store thread, the publishes that wait for an answer, the streams
+//! that it carries, and its look-out for workers that died.
+//!
+//! nginx runs all of this on one thread. No function here calls into nginx-rtmp while it holds the
+//! state: what nginx-rtmp does may come back here.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Weak;
+use std::time::{Duration, SystemTime};
+
+use stagedoor_core::key::KeyDigest;
+use stagedoor_core::registry::{Claim, LostStream, Stream};
+use stagedoor_core::store::thread::{
+    EndReason, Level, Report, SessionEvent, SessionTag, Settings, StoreThread,
+};
+use stagedoor_core::store::{StoreError, Verdict};
+use thiserror::Error;
+
+use crate::core::CoreConf;
+use crate::ffi::event::Timer;
+use crate::ffi::log::Log;
+use crate::ffi::process;
+use crate::ffi::wakeup::{OnWakeup, Wakeup};
+use crate::live::{LiveError, Registry};
+
+/// How often a worker looks for workers that died. Their streams are free after this time at the
+/// latest; a streamer who comes back is let in at once, because a claim looks by itself.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How long a worker that ends waits for its last history rows to be written: half of what nginx's
+/// master gives it before it kills (ngx_process_cycle.c).
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// Someone who waits for an answer of the store.
+pub trait Asker {
+    /// The answer.
+    fn answered(&self, answer: Result<Verdict, StoreError>);
+}
+
+/// A question that was asked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+/// A stream that this worker carries.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LiveStream {
+    claim: Claim,
+    tag: SessionTag,
+}
+
+/// This worker cannot ask its store.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("this worker has no store; the log of its start says why")]
+pub struct NoStore;
+
+struct Worker {
+    store: StoreThread,
+    registry: Registry,
+    asking: HashMap<u64, Weak<dyn Asker>>,
+    carrying: HashMap<SessionTag, Claim>,
+    /// Tickets and session tags, never the same twice.
+    last_number: u64,
+    sweeper: Timer,
+    // Dropped last: the store thread wakes it.
+    _wakeup: Wakeup,
+}
+
+thread_local! {
+    static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+fn with<T>(action: impl FnOnce(&mut Worker) -> T) -> Option<T> {
+    WORKER.with_borrow_mut(|worker| worker.as_mut().map(action))
+}
+
+/// Starts the worker's part: called once in each worker.
+pub fn start(conf: &CoreConf) {
+    let log = Log::cycle();
+    let (Some(db), Some(zone)) = (conf.db(), conf.zone()) else { return };
+    let now = SystemTime::now();
+    let registry = Registry::new(zone);
+    let store = Wakeup::new::<Answers>().and_then(|wakeup| {
+        let waker = wakeup.waker();
+        let settings = Settings { path: db.clone() };
+        let thread =
+            process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()))?;
+        Ok((thread, wakeup))
+    });
+    let (store, wakeup) = match store {
+        Ok(started) => started,
+        Err(error) => {
+            log.error(format_args!("stagedoor refuses every publish: no store thread: {error}"));
+            return;
+        }
+    };
+    if conf.is_first_cycle() && registry.take_boot() {
+        let _ = store.record(SessionEvent::Boot { at: now });
+    }
+    let sweeper = Timer::new(log, sweep).cancelable();
+    sweeper.set(SWEEP);
+    WORKER.set(Some(Worker {
+        store,
+        registry,
+        asking: HashMap::new(),
+        carrying: HashMap::new(),
+        last_number: 0,
+        sweeper,
+        _wakeup: wakeup,
+    }));
+}
+
+/// Ends the worker's part: streams that it still carries end with it.
+pub fn stop() {
+    let Some(mut worker) = WORKER.take() else { return };
+    for (tag, claim) in std::mem::take(&mut worker.carrying) {
+        worker.end(tag, claim, EndReason::Shutdown);
+    }
+    worker.registry.leave();
+    worker.store.shutdown(FLUSH);
+}
+
+/// Asks the store whether a key may publish. The answer goes to `asker`, unless it is gone by then.
+///
+/// # Errors
+///
+/// [`NoStore`] when there is nobody to ask.
+pub fn ask(key: KeyDigest, asker: Weak<dyn Asker>) -> Result<Ticket, NoStore> {
+    with(|worker| {
+        let ticket = worker.number();
+        worker.store.ask(ticket, key).map_err(|_| NoStore)?;
+        worker.asking.insert(ticket, asker);
+        Ok(Ticket(ticket))
+    })
+    .unwrap_or(Err(NoStore))
+}
+
+/// Takes a question back.
+pub fn forget(ticket: &Ticket) {
+    with(|worker| worker.asking.remove(&ticket.0));
+}
+
+/// Makes a stream live on this worker, and begins its history.
+///
+/// # Errors
+///
+/// [`LiveError`].
+pub fn go_live(stream: &Stream<'_>) -> Result<LiveStream, LiveError> {
+    let at = SystemTime::now();
+    with(|worker| {
+        let mut lost = Vec::new();
+        let claim = worker.registry.claim(stream, &mut lost);
+        worker.mourn(lost, at);
+        let claim = claim?;
+        let tag = worker.number();
+        worker.carrying.insert(tag, claim);
+        let _ = worker.store.record(SessionEvent::Started {
+            tag,
+            streamer_id: stream.streamer_id,
+            app: stream.app.to_owned(),
+            client_addr: stream.client_addr.to_owned(),
+            at: SystemTime::now(),
+        });
+        Ok(LiveStream { claim, tag })
+    })
+    .unwrap_or(Err(LiveError::NoZone))
+}
+
+/// Ends a stream that this worker carries.
+pub fn end(stream: &LiveStream, reason: EndReason) {
+    with(|worker| {
+        if worker.carrying.remove(&stream.tag).is_some() {
+            worker.end(stream.tag, stream.claim, reason);
+        }
+    });
+}
+
+impl Worker {
+    fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    fn end(&mut self, tag: SessionTag, claim: Claim, reason: EndReason) {
+        self.registry.release(claim);
+        let _ = self.store.record(SessionEvent::Stopped { tag, at: SystemTime::now(), reason });
+    }
+
+    /// Writes down that streams ended with their worker. `at` is a time before they were struck
+    /// from the registry, so that rows of streamers who are back already are left alone.
+    fn mourn(&mut self, lost: Vec<LostStream>, at: SystemTime) {
+        for stream in lost {
+            Log::cycle().warn(format_args!(
+                "stagedoor: publish ended: its worker died, username: \"{}\"",
+                stream.username
+            ));
+            let _ = self.store.record(SessionEvent::Lost { streamer_id: stream.streamer_id, at });
+        }
+    }
+}
+
+fn sweep() {
+    let at = SystemTime::now();
+    with(|worker| {
+        for (owner, lost) in worker.registry.sweep() {
+            Log::cycle().notice(format_args!(
+                "stagedoor: worker {} is gone; {} of its streams are free again",
+                owner.pid,
+                lost.len()
+            ));
+            worker.mourn(lost, at);
+        }
+        worker.sweeper.set(SWEEP);
+    });
+}
+
+struct Answers;
+
+impl OnWakeup for Answers {
+    fn woken() {
+        let reports: Vec<Report> =
+            with(|worker| worker.store.reports().collect()).unwrap_or_default();
+        for report in reports {
+            match report {
+                Report::Answer { ticket, verdict } => {
+                    let asker = with(|worker| worker.asking.remove(&ticket)).flatten();
+                    if let Some(asker) = asker.and_then(|asker| asker.upgrade()) {
+                        asker.answered(verdict);
+                    }
+                }
+                Report::Log { level, text } => {
+                    let log = Log::cycle();
+                    match level {
+                        Level::Notice => log.notice(format_args!("stagedoor: {text}")),
+                        Level::Warn => log.warn(format_args!("stagedoor: {text}")),
+                        Level::Error => log.error(format_args!("stagedoor: {text}")),
+                    }
+                }
+            }
+        }
+    }
+}

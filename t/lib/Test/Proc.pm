@@ -1,0 +1,100 @@
+package Test::Proc;
+
+# What /proc and wait tell about processes: ours, and the workers of nginx.
+
+use strict;
+use warnings;
+
+use parent 'Exporter';
+
+use POSIX       qw(WNOHANG _exit);
+use Time::HiRes qw(sleep time);
+
+our @EXPORT_OK = qw(children is_running is_shutting_down reap sockets spawn title wait_exit);
+
+# The pids whose parent is the given one.
+sub children {
+    my ($parent) = @_;
+    my $list = _read("/proc/$parent/task/$parent/children") // return;
+    return sort { $a <=> $b } split ' ', $list;
+}
+
+# What a process calls itself: nginx says there what a worker does.
+sub title {
+    my ($pid) = @_;
+    return (_read("/proc/$pid/cmdline") // '') =~ s/\0+\z//r =~ tr/\0/ /r;
+}
+
+# A worker that has gone counts as one that accepts no more.
+sub is_shutting_down {
+    my ($pid) = @_;
+    my $title = title($pid);
+    return $title eq '' || $title =~ /shutting down/;
+}
+
+# Whether a process lives; a zombie does not.
+sub is_running {
+    my ($pid) = @_;
+    my $stat = _read("/proc/$pid/stat") // return 0;
+    return $stat !~ /\) Z /;
+}
+
+# A process's TCP connections over IPv4, as [local port, remote port].
+sub sockets {
+    my ($pid) = @_;
+
+    my %inode;
+    for my $fd (glob "/proc/$pid/fd/*") {
+        $inode{$1} = 1 if (readlink $fd // '') =~ /^socket:\[(\d+)\]/;
+    }
+
+    return map { [hex $_->[0], hex $_->[1]] }
+        grep { $inode{$_->[2]} }
+        map { /^\s*\d+: \w+:(\w+) \w+:(\w+) 01(?: \S+){5}\s+(\d+)/ ? [$1, $2, $3] : () }
+        map { tr/ / /sr } split /\n/, _read("/proc/$pid/net/tcp") // '';
+}
+
+# A reaped pid may belong to somebody else: it is never waited for, nor killed, again.
+my %status;
+
+# Runs code in a child, which ends with it; code that execs does not come back.
+sub spawn {
+    my ($code) = @_;
+
+    my $pid = fork() // die "Can't fork: $!\n";
+    if ($pid == 0) {
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+        eval { $code->(); 1 } or print STDERR $@;
+        _exit($@ ? 127 : 0);
+    }
+    delete $status{$pid};
+    return $pid;
+}
+
+# The wait status of a child that has ended, undef while it runs.
+sub reap {
+    my ($pid) = @_;
+    return $status{$pid} if exists $status{$pid};
+    return if waitpid($pid, WNOHANG) == 0;
+    return $status{$pid} = $?;
+}
+
+# The same, waited for; undef when the time (in seconds) is over.
+sub wait_exit {
+    my ($pid, $timeout) = @_;
+    my $deadline = time + $timeout;
+    while (1) {
+        my $status = reap($pid);
+        return $status if defined $status || time > $deadline;
+        sleep 0.01;
+    }
+}
+
+sub _read {
+    my ($path) = @_;
+    open my $fh, '<', $path or return;
+    local $/;
+    return scalar <$fh>;
+}
+
+1;

@@ -1,0 +1,175 @@
+package Test::Stagedoor;
+
+# What a test of Stagedoor needs beside nginx: a database with streamers in it,
+# the command, nginx's workers, and its log.
+#
+#   my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(3);
+#   my $stagedoor = Test::Stagedoor->new($t);      # the database is %%TESTDIR%%/db/stagedoor.db
+#   my $key = $stagedoor->add('benw');
+
+use strict;
+use warnings;
+
+use parent 'Exporter';
+
+use File::Path qw(make_path);
+use JSON::PP   ();
+
+use Test::Nginx   ();
+use Test::Process ();
+use Test::Proc    qw(children is_running is_shutting_down sockets title);
+use Test::RTMP    ();
+
+our @EXPORT_OK = qw(wait_for);
+
+# Seconds that the command may take.
+use constant TIMEOUT => 10;
+
+# What the condition returns once it is true, or false after so many seconds.
+# Test::RTMP clients are served meanwhile.
+sub wait_for {
+    my ($condition, $timeout) = @_;
+    return Test::RTMP::wait_until($condition, $timeout);
+}
+
+# init => 0 leaves the database to the test.
+sub new {
+    my ($class, $t, %arg) = @_;
+
+    my $self = bless { t => $t, db => $t->testdir() . '/db/stagedoor.db' }, $class;
+    make_path($t->testdir() . '/db');
+    $self->init() unless defined $arg{init} && !$arg{init};
+    return $self;
+}
+
+###############################################################################
+# The database and the command
+
+sub db { return $_[0]{db} }
+
+# Runs the command on the database; returns the process, which has ended:
+# exit_status(), stdout(), stderr().
+sub run {
+    my ($self, @arguments) = @_;
+    return Test::Process->run({ timeout => TIMEOUT },
+        "$Test::Nginx::OBJS/stagedoor", '--db', $self->{db}, @arguments);
+}
+
+# The same, for what has to succeed: dies otherwise; returns what it printed.
+sub do {
+    my ($self, @arguments) = @_;
+    my $run = $self->run(@arguments);
+    die "stagedoor @arguments: exit status " . $run->exit_status() . ': ' . $run->stderr() . "\n"
+        if $run->exit_status();
+    return $run->stdout();
+}
+
+sub json { my ($self, @arguments) = @_; return JSON::PP::decode_json($self->do('--json', @arguments)) }
+
+sub init { my ($self) = @_; return $self->do('init') }
+
+# Creates a streamer and returns the key; with rotate a new one.  No log may hold it.
+sub add    { my ($self, $username) = @_; return $self->_key(add    => $username) }
+sub rotate { my ($self, $username) = @_; return $self->_key(rotate => $username) }
+
+sub _key {
+    my ($self, @arguments) = @_;
+    my $key = $self->json(@arguments)->{key};
+    $self->{t}->secret($key);
+    return $key;
+}
+
+# Rows of a query as a list of hashes, from the database or another one.
+sub sql {
+    my ($self, $statement, $db) = @_;
+    my $run = Test::Process->run({ timeout => TIMEOUT },
+        qw(sqlite3 -batch -bail -json -cmd), '.timeout 5000', $db // $self->{db}, $statement);
+    die "sqlite3: $statement: " . $run->stderr() if $run->exit_status() || $run->stderr() ne '';
+    my $json = $run->stdout();
+    return $json eq '' ? () : @{JSON::PP::decode_json($json)};
+}
+
+###############################################################################
+# nginx
+
+# What nginx says of a configuration: (exit status, text).
+sub config_test {
+    my ($self, $conf) = @_;
+    my $t = $self->{t};
+    my $run = Test::Process->run({ timeout => TIMEOUT }, $Test::Nginx::NGINX, '-t',
+        '-p', $t->testdir() . '/', '-c', $conf // 'nginx.conf', '-e', '/dev/null');
+    return ($run->exit_status(), $run->output());
+}
+
+sub master {
+    my ($self) = @_;
+    return $self->{t}->read_file('nginx.pid') =~ /(\d+)/ ? $1 : undef;
+}
+
+# The pids of the workers that accept; with a count, waited for.
+sub workers {
+    my ($self, $count) = @_;
+    my @workers;
+    wait_for(sub {
+        @workers = grep { !is_shutting_down($_) } $self->_workers();
+        return !defined $count || @workers == $count;
+    }, 5);
+    return @workers;
+}
+
+# Those of an earlier configuration that still have sessions.
+sub old_workers { my ($self) = @_; return grep { is_shutting_down($_) } $self->_workers() }
+
+sub _workers {
+    my ($self) = @_;
+    return grep { is_running($_) && title($_) =~ /^nginx: worker process/ } children($self->master());
+}
+
+# The worker that has the connection of a client: a Test::RTMP, a Test::Process
+# (its connection to the port, 8935 unless told) or a local port.
+sub worker_of {
+    my ($self, $client, $port) = @_;
+
+    my $server = Test::Nginx::port($port // 8935);
+    my ($local) =
+          !ref $client                ? $client
+        : $client->can('local_port') ? $client->local_port()
+        : map { $_->[0] } grep { $_->[1] == $server } sockets($client->pid());
+    return unless $local;
+
+    for my $worker ($self->_workers()) {
+        return $worker if grep { $_->[0] == $server && $_->[1] == $local } sockets($worker);
+    }
+    return;
+}
+
+# kill -9 of a worker, announced to the final checks; returns when it is gone.
+sub kill_worker {
+    my ($self, $pid) = @_;
+    grep { $_ == $pid } $self->_workers() or die "kill_worker: $pid is no worker of this nginx\n";
+    $self->{t}->expect_kill(1);
+    kill KILL => $pid;
+    wait_for(sub { !is_running($pid) }, 5) or die "kill_worker: $pid does not die\n";
+    return;
+}
+
+###############################################################################
+# The log
+
+# The lines of an error log as {time, level, pid, connection, text}, those that
+# match if a level or a pattern is given: log_lines(level => 'warn', text => qr/…/).
+sub log_lines {
+    my ($self, %want) = @_;
+
+    my @lines;
+    for (split /\n/, $self->{t}->read_file($want{file} // 'error.log')) {
+        /^(\S+ \S+) \[(\w+)\] (\d+)#\d+: (?:\*(\d+) )?(.*)/ or next;
+        my $line = { time => $1, level => $2, pid => $3, connection => $4, text => $5 };
+        next if defined $want{level} && $line->{level} ne $want{level};
+        next if defined $want{text}  && $line->{text}  !~ $want{text};
+        push @lines, $line;
+    }
+    return @lines;
+}
+
+1;

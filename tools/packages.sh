@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that a step needs and that are missing; does nothing when none is.
+#
+#   tools/packages.sh build|test|check …
+#
+# What the operator supplies through NGINX_SOURCE_DIR, NGINX_BUILD_DIR and NGINX_RTMP_SOURCE_DIR is
+# not installed.
+set -euo pipefail
+
+. "$(dirname "$0")/common.sh"
+
+has_libclang() { compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null; }
+
+wanted() {
+    case $1 in
+        build)
+            [ -n "${NGINX_BUILD_DIR:-}" ] || echo nginx nginx-dev
+            [ -n "${NGINX_RTMP_SOURCE_DIR:-}" ] || echo libnginx-mod-rtmp xz-utils
+            echo gcc libc6-dev
+            # bindgen reads nginx's headers with it, whichever version is there
+            has_libclang || echo libclang-14-dev
+            ;;
+        demo) echo nginx libnginx-mod-rtmp ffmpeg ;;
+        test)
+            echo nginx libnginx-mod-rtmp perl sqlite3 ffmpeg gstreamer1.0-tools \
+                gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav
+            ;;
+        check) echo binutils perl shellcheck ;;
+        *) die "unknown step \"$1\"; expected build, test or check" ;;
+    esac
+}
+
+command -v cargo >/dev/null || die "Rust is missing; see https://rustup.rs/"
+
+# Where there is no apt the operator installs things; what is missing then shows by itself.
+command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || exit 0
+
+missing=()
+for step in "$@"; do
+    for package in $(wanted "$step"); do
+        state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+        [ "$state" = installed ] || missing+=("$package")
+    done
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die "these packages are missing; install them as root:
+    apt-get install --no-install-recommends ${missing[*]}"
+    as_root=(sudo)
+fi
+
+say "installing ${missing[*]}"
+apt_get() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$@"; }
+quietly apt-update.log apt_get -q update
+quietly apt-install.log apt_get -q -y --no-install-recommends install "${missing[@]}"
