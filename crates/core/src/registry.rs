@@ -4,7 +4,8 @@
 //! what the others find is always usable, the table is built on three rules:
 //!
 //! * **An entry's state is the only truth.** The hash chains and the free list are indexes over the
-//!   entries; [`Table::recover`] rebuilds both from the states alone.
+//!   entries; [`Table::recover`] rebuilds both from the states alone. Whose a live entry is stands
+//!   in one word, too, so that it is handed over at once or not at all.
 //! * **A change is announced.** Every change sets `changing` first and clears it last. Whoever takes
 //!   the lock and finds it set knows that its holder died inside, and recovers before anything else.
 //! * **Nothing is allocated.** The table is laid out once; indexes stand in for pointers.
@@ -13,14 +14,18 @@
 //! [`Table`].
 
 mod entry;
+mod handover;
 mod owners;
+mod seats;
 
 pub use entry::{Entry, Text};
+pub use handover::{Standing, WaitError};
 pub use owners::{Owner, OwnerSlot};
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use entry::State;
+use seats::Seat;
 use thiserror::Error;
 
 /// "No entry", in chains and in the free list.
@@ -35,6 +40,7 @@ pub struct Header {
     free: u32,
     live: u32,
     serial: u64,
+    wishes: u32,
 }
 
 /// The table, borrowed from wherever its parts lie.
@@ -46,7 +52,8 @@ pub struct Table<'a> {
     entries: &'a mut [Entry],
 }
 
-/// A stream that is live: the right to one entry, given back once with [`Table::release`].
+/// The right to one entry, for a stream that is live or waits for another one's end; given back
+/// once with [`Table::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     index: u32,
@@ -181,7 +188,7 @@ impl<'a> Table<'a> {
             return Err(ClaimError::Name);
         }
         if let Some(index) = self.position(stream.username) {
-            return Err(ClaimError::Held(self.owner(self.entries[index].owner)));
+            return Err(ClaimError::Held(self.owner(self.entries[index].seats.holder().owner)));
         }
         let index = self.header.free;
         if index as usize >= self.entries.len() {
@@ -193,7 +200,8 @@ impl<'a> Table<'a> {
             let serial = table.header.serial;
             let entry = &mut table.entries[index as usize];
             table.header.free = entry.next;
-            entry.fill(slot, serial, stream);
+            let since = stream.started_at;
+            entry.fill(Seat { serial, since, owner: slot }, stream);
             entry.next = table.buckets[bucket];
             entry.state.store(State::LIVE, Ordering::Release);
             table.buckets[bucket] = index;
@@ -202,16 +210,17 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Ends a claim. Says whether it was still held, so that a second release does nothing.
+    /// Ends a claim: the name goes to whoever waits for it, or is free; one that waits itself waits
+    /// no more. Says whether there was anything to end, so that a second release does nothing.
     pub fn release(&mut self, claim: Claim) -> bool {
-        let held = self
-            .entries
-            .get(claim.index as usize)
-            .is_some_and(|entry| entry.is_live() && entry.serial == claim.serial);
-        if held {
-            self.change(|table| table.free(claim.index));
+        match self.standing(claim) {
+            Standing::Holds => self.change(|table| table.vacate(claim.index)),
+            Standing::Waits(_) => {
+                self.change(|table| table.entries[claim.index as usize].seats.give_up());
+            }
+            Standing::Ended => return false,
         }
-        held
+        true
     }
 
     /// Mends the table after a process died inside a change: an entry that was not yet, or is no
@@ -248,6 +257,13 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Ends the stream of a live entry, for whoever waits for its name or for good.
+    fn vacate(&mut self, index: u32) {
+        if !self.entries[index as usize].seats.hand_over() {
+            self.free(index);
+        }
+    }
+
     /// Takes a live entry out of its chain and puts it on the free list.
     fn free(&mut self, index: u32) {
         let bucket = self.bucket(self.entries[index as usize].username());
@@ -261,6 +277,10 @@ impl<'a> Table<'a> {
         self.entries[index as usize].next = self.header.free;
         self.header.free = index;
         self.header.live -= 1;
+    }
+
+    fn live_entry(&self, index: u32) -> Option<&Entry> {
+        self.entries.get(index as usize).filter(|entry| entry.is_live())
     }
 
     fn position(&self, username: &str) -> Option<usize> {

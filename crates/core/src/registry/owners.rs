@@ -3,7 +3,7 @@
 //! A pid alone says little: the kernel gives it to somebody else soon after its process died. With
 //! the process's start time it is unique for as long as the machine runs.
 
-use super::{LostStream, Table};
+use super::{Entry, LostStream, Table};
 
 /// A process: its pid and its start time as in field 22 of `/proc/PID/stat` (clock ticks since
 /// boot). A pid of 0 is nobody.
@@ -39,18 +39,21 @@ impl Table<'_> {
         self.owners.iter().copied().filter(|owner| owner.pid != 0)
     }
 
-    /// Strikes a process off, and every stream it still held; returns those.
+    /// Strikes a process off, and every stream it still held; returns those. It waits for no name
+    /// any more either.
     pub fn strike(&mut self, owner: Owner) -> Vec<LostStream> {
         let Some(slot) = self.owners.iter().position(|there| *there == owner && there.pid != 0)
         else {
             return Vec::new();
         };
-        let held: Vec<u32> = (0..self.entries.len() as u32)
-            .filter(|&index| {
-                let entry = &self.entries[index as usize];
-                entry.is_live() && entry.owner == OwnerSlot(slot as u32)
-            })
-            .collect();
+        let place = OwnerSlot(slot as u32);
+        let with = |has: fn(&Entry, OwnerSlot) -> bool| -> Vec<u32> {
+            (0..self.entries.len() as u32)
+                .filter(|&index| self.live_entry(index).is_some_and(|entry| has(entry, place)))
+                .collect()
+        };
+        let held = with(|entry, place| entry.seats.holder().owner == place);
+        let awaited = with(|entry, place| entry.seats.heir().is_some_and(|it| it.owner == place));
         let lost = held
             .iter()
             .map(|&index| {
@@ -62,8 +65,11 @@ impl Table<'_> {
             })
             .collect();
         self.change(|table| {
+            for index in awaited {
+                table.entries[index as usize].seats.give_up();
+            }
             for index in held {
-                table.free(index);
+                table.vacate(index);
             }
             table.owners[slot] = Owner::default();
         });

@@ -121,6 +121,88 @@ fn a_pid_that_was_reused_is_another_process() {
     assert_eq!(table.strike(ONE).len(), 1);
 }
 
+const SECOND: u64 = 1_000_000;
+
+#[test]
+fn a_name_passes_to_whoever_waits_for_it_without_being_free() {
+    let mut memory = Memory::new(8);
+    let mut table = memory.open();
+    let (one, two) = (table.enter(ONE).unwrap(), table.enter(TWO).unwrap());
+    let old = table.claim(one, &stream("benw")).unwrap();
+    assert!(!table.is_wanted(old));
+    let wishes = table.wishes();
+    let new = table.wait_for(two, "benw", 5 * SECOND).unwrap();
+    assert_ne!(table.wishes(), wishes);
+    assert!(table.is_wanted(old));
+    assert_eq!((table.standing(old), table.standing(new)), (Standing::Holds, Standing::Waits(ONE)));
+    assert!(table.release(old));
+    assert_eq!((table.standing(old), table.standing(new)), (Standing::Ended, Standing::Holds));
+    assert_eq!(table.claim(one, &stream("benw")), Err(ClaimError::Held(TWO)));
+    assert_eq!(table.find("benw").map(Entry::started_at), Some(5 * SECOND));
+    table.describe(new, &Stream { client_addr: "192.0.2.9", ..stream("benw") });
+    assert_eq!(table.find("benw").map(Entry::client_addr), Some("192.0.2.9"));
+    assert!(!table.release(old));
+    assert!(table.release(new));
+    assert_eq!(table.live(), 0);
+}
+
+#[test]
+fn whoever_waits_can_give_up_and_then_the_holder_is_left_alone() {
+    let mut memory = Memory::new(8);
+    let mut table = memory.open();
+    let one = table.enter(ONE).unwrap();
+    let old = table.claim(one, &stream("benw")).unwrap();
+    let new = table.wait_for(one, "benw", 5 * SECOND).unwrap();
+    assert!(table.release(new));
+    assert!(!table.is_wanted(old));
+    assert!(!table.release(new));
+    assert!(table.release(old));
+    assert_eq!(table.standing(new), Standing::Ended);
+    assert!(table.find("benw").is_none());
+}
+
+#[test]
+fn a_stream_is_left_alone_for_a_second_and_waited_for_by_one() {
+    let mut memory = Memory::new(8);
+    let mut table = memory.open();
+    let one = table.enter(ONE).unwrap();
+    assert_eq!(table.wait_for(one, "benw", 0), Err(WaitError::Free));
+    let since = 10 * SECOND;
+    let old = table.claim(one, &Stream { started_at: since, ..stream("benw") }).unwrap();
+    assert_eq!(table.wait_for(one, "benw", since + SECOND - 1), Err(WaitError::TooSoon));
+    let new = table.wait_for(one, "benw", since + SECOND).unwrap();
+    assert_eq!(table.wait_for(one, "benw", since + SECOND), Err(WaitError::Awaited));
+    table.release(old);
+    // Also before the new holder has described itself.
+    assert_eq!(table.wait_for(one, "benw", since + SECOND + 1), Err(WaitError::TooSoon));
+    // The clock was set back.
+    assert!(table.wait_for(one, "benw", 0).is_ok());
+    table.release(new);
+}
+
+#[test]
+fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
+    let mut memory = Memory::new(8);
+    let mut table = memory.open();
+    let (one, two) = (table.enter(ONE).unwrap(), table.enter(TWO).unwrap());
+    let a = table.claim(one, &stream("a")).unwrap();
+    let b = table.claim(two, &stream("b")).unwrap();
+    let c = table.claim(one, &stream("c")).unwrap();
+    let waits_for_a = table.wait_for(two, "a", SECOND * 2).unwrap();
+    let waits_for_b = table.wait_for(one, "b", SECOND * 2).unwrap();
+    let waits_for_c = table.wait_for(one, "c", SECOND * 2).unwrap();
+    assert_eq!(table.strike(ONE).len(), 2);
+    assert_eq!(table.standing(a), Standing::Ended);
+    assert_eq!(table.standing(waits_for_a), Standing::Holds);
+    assert_eq!((table.standing(b), table.is_wanted(b)), (Standing::Holds, false));
+    assert_eq!(table.standing(waits_for_b), Standing::Ended);
+    assert_eq!(
+        (table.standing(c), table.standing(waits_for_c)),
+        (Standing::Ended, Standing::Ended)
+    );
+    assert_eq!(table.live(), 2);
+}
+
 #[test]
 fn entering_twice_takes_one_slot_and_a_full_list_takes_nobody() {
     let mut memory = Memory::new(8);
@@ -166,7 +248,9 @@ fn text_is_cut_at_a_character() {
 #[derive(Clone, Debug)]
 enum Step {
     Claim(u8, bool),
+    WaitFor(u8, bool),
     Release(u8),
+    GiveUp(u8),
     Strike(bool),
     /// The holder of the lock dies: everything but the states may be half written.
     Die(Vec<u32>),
@@ -175,46 +259,104 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..12u8, any::<bool>()).prop_map(|(name, one)| Step::Claim(name, one)),
+        4 => (0..12u8, any::<bool>()).prop_map(|(name, one)| Step::WaitFor(name, one)),
         4 => (0..12u8).prop_map(Step::Release),
+        1 => (0..12u8).prop_map(Step::GiveUp),
         1 => any::<bool>().prop_map(Step::Strike),
         1 => prop::collection::vec(any::<u32>(), 8).prop_map(Step::Die),
     ]
 }
 
+/// A name that is held, as the table should see it.
+struct Held {
+    name: String,
+    one: bool,
+    claim: Claim,
+    heir: Option<(bool, Claim)>,
+}
+
+impl Held {
+    /// The holder is gone; what is left is the heir's.
+    fn vacated(self) -> Option<Held> {
+        let (one, claim) = self.heir?;
+        Some(Held { one, claim, heir: None, ..self })
+    }
+
+    fn is_as_in(&self, table: &Table<'_>) -> bool {
+        let owner = if self.one { ONE } else { TWO };
+        table.find(&self.name).is_some()
+            && table.standing(self.claim) == Standing::Holds
+            && table.is_wanted(self.claim) == self.heir.is_some()
+            && self.heir.is_none_or(|(_, it)| table.standing(it) == Standing::Waits(owner))
+    }
+}
+
 proptest! {
-    /// Whatever happens, the table holds what a plain set of names would hold.
+    /// Whatever happens, the table holds what a plain list of names, their holders and their heirs
+    /// would hold.
     #[test]
-    fn the_table_behaves_as_a_set_of_names(steps in prop::collection::vec(step(), 0..200)) {
+    fn the_table_behaves_as_a_list_of_names(steps in prop::collection::vec(step(), 0..200)) {
         let mut memory = Memory::new(8);
-        let mut model: Vec<(String, bool, Claim)> = Vec::new();
+        let mut model: Vec<Held> = Vec::new();
+        let mut ended: Vec<Claim> = Vec::new();
+        let mut now = 0;
         for step in steps {
+            now += SECOND;
+            let at = |model: &[Held], name: &str| model.iter().position(|it| it.name == name);
             match step {
                 Step::Claim(name, one) => {
                     let name = format!("n{name}");
                     let mut table = memory.open();
                     let slot = table.enter(if one { ONE } else { TWO }).unwrap();
-                    let result = table.claim(slot, &stream(&name));
-                    if model.iter().any(|(held, ..)| *held == name) {
+                    let result = table.claim(slot, &Stream { started_at: now, ..stream(&name) });
+                    if at(&model, &name).is_some() {
                         prop_assert!(matches!(result, Err(ClaimError::Held(_))));
                     } else if model.len() == 8 {
                         prop_assert_eq!(result, Err(ClaimError::Full(8)));
                     } else {
-                        model.push((name, one, result.unwrap()));
+                        model.push(Held { name, one, claim: result.unwrap(), heir: None });
+                    }
+                }
+                Step::WaitFor(name, one) => {
+                    let name = format!("n{name}");
+                    let mut table = memory.open();
+                    let slot = table.enter(if one { ONE } else { TWO }).unwrap();
+                    let result = table.wait_for(slot, &name, now);
+                    match at(&model, &name) {
+                        None => prop_assert_eq!(result, Err(WaitError::Free)),
+                        Some(at) if model[at].heir.is_some() => {
+                            prop_assert_eq!(result, Err(WaitError::Awaited));
+                        }
+                        Some(at) => model[at].heir = Some((one, result.unwrap())),
                     }
                 }
                 Step::Release(name) => {
-                    let name = format!("n{name}");
-                    if let Some(at) = model.iter().position(|(held, ..)| *held == name) {
-                        let (_, _, claim) = model.remove(at);
+                    if let Some(at) = at(&model, &format!("n{name}")) {
+                        let held = model.remove(at);
+                        prop_assert!(memory.open().release(held.claim));
+                        ended.push(held.claim);
+                        model.extend(held.vacated());
+                    }
+                }
+                Step::GiveUp(name) => {
+                    if let Some(at) = at(&model, &format!("n{name}"))
+                        && let Some((_, claim)) = model[at].heir.take()
+                    {
                         prop_assert!(memory.open().release(claim));
-                        prop_assert!(!memory.open().release(claim));
+                        ended.push(claim);
                     }
                 }
                 Step::Strike(one) => {
                     let lost = memory.open().strike(if one { ONE } else { TWO }).len();
-                    let before = model.len();
-                    model.retain(|(_, owner, _)| *owner != one);
-                    prop_assert_eq!(lost, before - model.len());
+                    for held in &mut model {
+                        ended.extend(held.heir.take_if(|heir| heir.0 == one).map(|heir| heir.1));
+                    }
+                    let (struck, left): (Vec<_>, Vec<_>) =
+                        model.into_iter().partition(|held| held.one == one);
+                    prop_assert_eq!(lost, struck.len());
+                    ended.extend(struck.iter().map(|held| held.claim));
+                    model = left;
+                    model.extend(struck.into_iter().filter_map(Held::vacated));
                 }
                 Step::Die(noise) => {
                     memory.header.changing.store(1, Ordering::Release);
@@ -225,11 +367,13 @@ proptest! {
                     }
                 }
             }
-            let expected: BTreeSet<_> = model.iter().map(|(name, ..)| name.clone()).collect();
+            let expected: BTreeSet<_> = model.iter().map(|held| held.name.clone()).collect();
             prop_assert_eq!(memory.names(), expected);
-            prop_assert_eq!(memory.open().live(), model.len());
-            for (name, ..) in &model {
-                prop_assert!(memory.open().find(name).is_some());
+            let mut table = memory.open();
+            prop_assert_eq!(table.live(), model.len());
+            prop_assert!(model.iter().all(|held| held.is_as_in(&table)));
+            for claim in &ended {
+                prop_assert!(!table.release(*claim));
             }
         }
     }
