@@ -69,6 +69,7 @@ impl Worker {
                 match report {
                     Report::Answer { verdict, .. } => return (logs, verdict),
                     Report::Log { text, .. } => logs.push(text),
+                    Report::Stop { .. } => unreachable!("nothing is live"),
                 }
             }
             self.woken.recv_timeout(Duration::from_secs(5)).unwrap();

@@ -58,6 +58,7 @@ pub enum EndReason {
     Lost,
     Kicked,
     Banned,
+    Removed,
     KeyReplaced,
     TakenOver,
     Shutdown,
@@ -70,8 +71,9 @@ impl EndReason {
         match self {
             Self::Closed => "closed by client",
             Self::Lost => "connection lost",
-            Self::Kicked => "stopped by operator",
+            Self::Kicked => "kicked",
             Self::Banned => "banned",
+            Self::Removed => "removed",
             Self::KeyReplaced => "key replaced",
             Self::TakenOver => "taken over",
             Self::Shutdown => "server shutdown",
@@ -104,10 +106,10 @@ pub(super) const STATEMENTS: &[&str] = &[START, STOP, LOST, BOOT];
 
 /// The row of a session that runs.
 #[derive(Clone, Debug)]
-struct OpenRow {
-    id: i64,
-    streamer_id: i64,
-    started_at: String,
+pub(super) struct OpenRow {
+    pub(super) id: i64,
+    pub(super) streamer_id: i64,
+    pub(super) started_at: String,
 }
 
 /// The rows that wait, and those that are open in the database.
@@ -124,6 +126,11 @@ impl History {
         let excess = self.waiting.len().saturating_sub(MAX_WAITING);
         self.waiting.drain(..excess);
         excess
+    }
+
+    /// The row of a session, once it is written and as long as the session runs.
+    pub(super) fn row(&self, tag: SessionTag) -> Option<&OpenRow> {
+        self.open.get(&tag)
     }
 
     pub(super) fn waiting(&self) -> usize {

@@ -10,6 +10,7 @@ use crate::store::fixture::Fixture;
 use crate::username::Username;
 
 mod faults;
+mod watching;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -63,7 +64,7 @@ impl Scene {
     fn log(&mut self) -> (Level, String) {
         self.wait_for(|report| match report {
             Report::Log { level, text } => Some((*level, text.clone())),
-            Report::Answer { .. } => None,
+            _ => None,
         })
     }
 

@@ -37,13 +37,13 @@ impl Scene {
         self.assert_quiet();
     }
 
-    fn keep(&self) -> Vec<u8> {
+    pub(super) fn keep(&self) -> Vec<u8> {
         self.fixture.raw().query_row("PRAGMA wal_checkpoint", [], |_| Ok(())).unwrap();
         fs::read(self.fixture.path()).unwrap()
     }
 
     /// Overwrites the file under its open connections.
-    fn overwrite(&self, offset: u64, bytes: &[u8]) {
+    pub(super) fn overwrite(&self, offset: u64, bytes: &[u8]) {
         let file = fs::OpenOptions::new().write(true).open(self.fixture.path()).unwrap();
         file.write_all_at(bytes, offset).unwrap();
     }
