@@ -97,7 +97,7 @@ like(http_get('/'), qr/SEE-THIS/, 'and new ones answer');
 
 # daemons
 
-my $process = Test::Process->start({}, 'sh', '-c', 'echo out; echo err >&2; sleep 60');
+my $process = Test::Process->start({}, $^X, '-e', '$| = 1; print "out\n"; warn "err\n"; sleep 60');
 ok($process->running(), 'a process runs');
 sleep 0.02 until $process->output() =~ /err/;
 is($process->stop(), 128 + 2, 'and is ended by a signal');
