@@ -10,7 +10,7 @@ use parent 'Exporter';
 use POSIX       qw(WNOHANG _exit);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(children is_running is_shutting_down reap sockets spawn title wait_exit);
+our @EXPORT_OK = qw(children is_halted is_running is_shutting_down reap sockets spawn title wait_exit);
 
 # The pids whose parent is the given one.
 sub children {
@@ -39,6 +39,9 @@ sub is_running {
     my $stat = _read("/proc/$pid/stat") // return 0;
     return $stat !~ /\) Z /;
 }
+
+# Whether a process was stopped by SIGSTOP; that takes a moment to reach it.
+sub is_halted { my ($pid) = @_; return (_read("/proc/$pid/stat") // '') =~ /\) T / }
 
 # A process's TCP connections over IPv4, as [local port, remote port].
 sub sockets {
