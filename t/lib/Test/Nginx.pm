@@ -171,12 +171,12 @@ sub write_file_expand {
     return $self->write_file($name, $content);
 }
 
-# The modules and the error log are left out where the configuration has its own.
+# The user, the modules and the error log are left out where the configuration has its own.
 sub _globals {
     my ($self, $content) = @_;
 
     my @lines = ("pid $self->{testdir}/nginx.pid;");
-    push @lines, 'user root;' if $> == 0;
+    push @lines, 'user root;' if $> == 0 && $content !~ /^user\s/m;
     push @lines, "error_log $self->{testdir}/error.log info;"
         unless $content =~ /^error_log\s/m;
     push @lines, $ENV{TEST_NGINX_GLOBALS} if $ENV{TEST_NGINX_GLOBALS};

@@ -283,6 +283,9 @@ sub go_live {
 
 sub stop_media { delete $_[0]{live}; return }
 
+# How many pictures were sent, since the client was made.
+sub pictures { return $_[0]{frame} }
+
 # Metadata and decoder configurations go ahead, once a publish.
 sub _media {
     my ($self, %media) = @_;

@@ -89,6 +89,19 @@ sub sql {
     return $json eq '' ? () : @{JSON::PP::decode_json($json)};
 }
 
+# Directories below the testdir that belong to workers which run as somebody
+# else; made where they are not there.  Only root can give files away.
+sub give_to {
+    my ($self, $user, @directories) = @_;
+    my ($uid, $gid) = (getpwnam $user)[2, 3];
+    for my $directory (map { $self->{t}->testdir() . "/$_" } @directories) {
+        make_path($directory);
+        next if $> != 0;
+        chown $uid, $gid, $directory, glob "$directory/*" or die "Can't chown $directory: $!\n";
+    }
+    return;
+}
+
 ###############################################################################
 # nginx
 
