@@ -28,8 +28,9 @@ use crate::live::{LiveError, Registry};
 /// latest; a streamer who comes back is let in at once, because a claim looks by itself.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long a worker that ends waits for its last history rows to be written.
-const FLUSH: Duration = Duration::from_secs(1);
+/// How long a worker that ends waits for its last history rows to be written: half of what nginx's
+/// master gives it before it kills (ngx_process_cycle.c).
+const FLUSH: Duration = Duration::from_millis(500);
 
 /// Someone who waits for an answer of the store.
 pub trait Asker {

@@ -47,9 +47,9 @@ impl Database {
 
     /// The connection to the file that stands under the path now, with the schema this Stagedoor knows.
     ///
-    /// When the file is gone the connection stays, unused: the file may come back, and while it is open its
-    /// inode and those of its side files cannot become another file's.
-    /// Each statement on it, and its opening, waits for a lock so long at most.
+    /// Each statement on it, and its opening, waits for a lock so long at most. When the file is gone the
+    /// connection stays, unused: the file may come back, and while it is open its inode and those of its side
+    /// files cannot become another file's.
     pub(super) fn ready(&mut self, wait: Duration) -> Result<&mut Connection, StoreError> {
         let stamp = Stamp::of(&self.path)?;
         if let Some(former) = self.open.as_ref().filter(|open| open.stamp.id != stamp.id) {
@@ -92,6 +92,9 @@ impl Opened {
     /// Takes leave of a database that another one has replaced: what its log holds goes into its file, wherever
     /// that is by now, and the log out of its successor's way.
     fn leave(&self, path: &Path) -> Result<(), StoreError> {
+        if self.mode == Mode::Immutable {
+            return Ok(()); // it has no log, and can remove none
+        }
         // Best effort: where nothing can be written, nothing was.
         let _ = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         self.side_files.remove(path)
