@@ -7,17 +7,15 @@
 use warnings;
 use strict;
 
-use Fcntl qw(F_SETLK F_WRLCK SEEK_SET);
 use List::Util qw(max);
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Nginx;
 use Test::Player qw(pictures);
-use Test::Proc qw(spawn wait_exit);
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
 
@@ -89,13 +87,13 @@ $live->go_live();
 
 # a process that reads and writes the database does no harm
 
-my $writer = hold('-wal-index', 120, 1);
+my $writer = $stagedoor->lock_writes();
 is(publish($keys[0])->{code}, 'NetStream.Publish.Start', 'a publish is accepted while another process writes');
-release($writer);
+$writer->kill();
 
 # one that keeps it to itself
 
-my $tyrant = hold('-wal-index', 120, 8);
+my $tyrant = $stagedoor->lock_all();
 my @clients = map { Test::RTMP->new()->ready() } @keys;
 my $before  = time;
 $clients[$_]->send_publish($keys[$_]) for 0 .. 2;
@@ -128,7 +126,7 @@ cmp_ok($gap, '<', 0.4, 'and so is the player of the live stream');
 # released
 
 wait_for(sub { 0 }, 1.5);
-release($tyrant);
+$tyrant->kill();
 $before = time;
 is(publish($keys[1])->{code}, 'NetStream.Publish.Start', 'when the lock is gone, the next publish is accepted');
 cmp_ok(time - $before, '<', 1, 'within a second');
@@ -146,34 +144,6 @@ sub publish {
     my $status = $c->publish($key);
     $c->close();
     return $status;
-}
-
-# A process that holds SQLite's locks as one that writes does (byte 120 of the
-# index, https://www.sqlite.org/walformat.html, 2.3), or one that recovers the log
-# or has the database for itself (all eight).
-sub hold {
-    my ($what, $start, $length) = @_;
-
-    my $ready = $t->testdir() . '/locked';
-    unlink $ready;
-    my $pid = spawn(sub {
-        open my $fh, '+<', $stagedoor->db() . '-shm' or die "Can't open: $!\n";
-        my $lock = pack 's s x4 q q i x4', F_WRLCK, SEEK_SET, $start, $length, 0;
-        sleep 0.005 until fcntl $fh, F_SETLK, $lock;
-        open my $mark, '>', $ready or die;
-        print $mark 1;
-        close $mark;
-        sleep 30;
-    });
-    $t->waitforfile($ready, $pid) or die "no lock\n";
-    return $pid;
-}
-
-sub release {
-    my ($pid) = @_;
-    kill KILL => $pid;
-    wait_exit($pid, 3);
-    return;
 }
 
 ###############################################################################

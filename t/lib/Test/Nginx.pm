@@ -5,8 +5,8 @@ package Test::Nginx;
 #
 # The calls are those of nginx's own test suite, so that a script which uses
 # nothing else also runs on nginx's library.  Added here: secret(),
-# may_hold_secrets(), expect_kill() and expect_alert(), all about the final
-# checks (Test::Nginx::Checks).
+# may_hold_secrets(), expect_kill(), expect_alert() and allow_alert(), all about
+# the final checks (Test::Nginx::Checks).
 #
 # Environment:
 #   TEST_NGINX_BINARY      the nginx to run                       nginx
@@ -365,6 +365,13 @@ sub expect_kill {
 sub expect_alert {
     my ($self, @patterns) = @_;
     $self->{checks}->expect_alert(@patterns);
+    return $self;
+}
+
+# The same, of lines that may come or not.
+sub allow_alert {
+    my ($self, @patterns) = @_;
+    $self->{checks}->allow_alert(@patterns);
     return $self;
 }
 

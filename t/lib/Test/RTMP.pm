@@ -214,7 +214,7 @@ sub close {
 
 sub abort {
     my ($self) = @_;
-    setsockopt $self->{socket}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
+    setsockopt $self->{socket}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0 unless $self->is_closed();
     return $self->close();
 }
 
