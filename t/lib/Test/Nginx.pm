@@ -5,8 +5,8 @@ package Test::Nginx;
 #
 # The calls are those of nginx's own test suite, so that a script which uses
 # nothing else also runs on nginx's library.  Added here: secret(),
-# may_hold_secrets(), expect_kill() and expect_alert(), all about the final
-# checks (Test::Nginx::Checks).
+# may_hold_secrets(), expect_kill(), expect_alert() and allow_alert(), all about
+# the final checks (Test::Nginx::Checks).
 #
 # Environment:
 #   TEST_NGINX_BINARY      the nginx to run                       nginx
@@ -171,12 +171,12 @@ sub write_file_expand {
     return $self->write_file($name, $content);
 }
 
-# The modules and the error log are left out where the configuration has its own.
+# The user, the modules and the error log are left out where the configuration has its own.
 sub _globals {
     my ($self, $content) = @_;
 
     my @lines = ("pid $self->{testdir}/nginx.pid;");
-    push @lines, 'user root;' if $> == 0;
+    push @lines, 'user root;' if $> == 0 && $content !~ /^user\s/m;
     push @lines, "error_log $self->{testdir}/error.log info;"
         unless $content =~ /^error_log\s/m;
     push @lines, $ENV{TEST_NGINX_GLOBALS} if $ENV{TEST_NGINX_GLOBALS};
@@ -379,6 +379,13 @@ sub expect_kill {
 sub expect_alert {
     my ($self, @patterns) = @_;
     $self->{checks}->expect_alert(@patterns);
+    return $self;
+}
+
+# The same, of lines that may come or not.
+sub allow_alert {
+    my ($self, @patterns) = @_;
+    $self->{checks}->allow_alert(@patterns);
     return $self;
 }
 
