@@ -85,7 +85,11 @@ pub fn start(conf: &CoreConf) {
     let registry = Registry::new(zone);
     let store = Wakeup::new::<Answers>().and_then(|wakeup| {
         let waker = wakeup.waker();
-        let settings = Settings { path: db.clone() };
+        let settings = Settings {
+            path: db.clone(),
+            worker: process::this_process(),
+            is_alive: process::is_alive,
+        };
         let thread =
             process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()))?;
         Ok((thread, wakeup))
@@ -97,9 +101,13 @@ pub fn start(conf: &CoreConf) {
             return;
         }
     };
-    if conf.is_first_cycle() && registry.take_boot() {
-        let _ = store.record(SessionEvent::Boot { at: now });
-    }
+    // A worker that starts may stand in for one that died, and with it for one that noticed the
+    // death of another but could not write it down.
+    let _ = store.record(if conf.is_first_cycle() && registry.take_boot() {
+        SessionEvent::Boot { at: now }
+    } else {
+        SessionEvent::Lost { at: now }
+    });
     let sweeper = Timer::new(log, sweep).cancelable();
     sweeper.set(SWEEP);
     WORKER.set(Some(Worker {
@@ -147,21 +155,19 @@ impl Worker {
         self.last_number
     }
 
-    /// Writes down that streams ended with their worker. `at` is a time before they were struck
-    /// from the registry, so that rows of streamers who are back already are left alone.
-    fn mourn(&mut self, lost: Vec<LostStream>, at: SystemTime) {
+    /// Says that streams ended with their worker, and closes their rows.
+    fn mourn(&mut self, lost: &[LostStream]) {
         for stream in lost {
             Log::cycle().warn(format_args!(
                 "stagedoor: publish ended: its worker died, username: \"{}\"",
                 stream.username
             ));
-            let _ = self.store.record(SessionEvent::Lost { streamer_id: stream.streamer_id, at });
         }
+        let _ = self.store.record(SessionEvent::Lost { at: SystemTime::now() });
     }
 }
 
 fn sweep() {
-    let at = SystemTime::now();
     with(|worker| {
         for (owner, lost) in worker.registry.sweep() {
             Log::cycle().notice(format_args!(
@@ -169,7 +175,8 @@ fn sweep() {
                 owner.pid,
                 lost.len()
             ));
-            worker.mourn(lost, at);
+            // Also without a stream: the end of one may have been written nowhere yet.
+            worker.mourn(&lost);
         }
         worker.sweeper.set(SWEEP);
     });

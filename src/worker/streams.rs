@@ -105,7 +105,6 @@ pub fn go_live(
     duplicate: Duplicate,
     carrier: Weak<dyn Carrier>,
 ) -> Result<Place, LiveError> {
-    let at = SystemTime::now();
     with(|worker| {
         let mut lost = Vec::new();
         let claim = match worker.registry.claim(stream, &mut lost) {
@@ -116,7 +115,9 @@ pub fn go_live(
                         worker.registry.claim(stream, &mut lost)
                     }
                     claim => {
-                        worker.mourn(lost, at);
+                        if !lost.is_empty() {
+                            worker.mourn(&lost);
+                        }
                         let (claim, tag) = (claim?, worker.number());
                         worker.streams.waiting.insert(tag, Carried { claim, carrier });
                         worker.streams.schedule();
@@ -126,7 +127,9 @@ pub fn go_live(
             }
             claim => claim,
         };
-        worker.mourn(lost, at);
+        if !lost.is_empty() {
+            worker.mourn(&lost);
+        }
         let live = LiveStream { claim: claim?, tag: worker.number() };
         worker.carry(&live, stream, key, carrier);
         Ok(Place::Live(live))
@@ -218,11 +221,12 @@ fn look() {
     for carrier in with(Worker::wanted).unwrap_or_default() {
         carrier.stop(Stop::TakenOver);
     }
-    let at = SystemTime::now();
     let inherited = with(|worker| {
         let mut lost = Vec::new();
         let inherited = worker.inherited(&mut lost);
-        worker.mourn(lost, at);
+        if !lost.is_empty() {
+            worker.mourn(&lost);
+        }
         inherited
     });
     for carrier in inherited.unwrap_or_default() {

@@ -80,8 +80,6 @@ pub struct Stream<'a> {
 pub struct LostStream {
     /// Its public name.
     pub username: String,
-    /// The streamer's row in the database.
-    pub streamer_id: i64,
 }
 
 /// Why a stream cannot be claimed.

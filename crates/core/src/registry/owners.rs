@@ -3,6 +3,8 @@
 //! A pid alone says little: the kernel gives it to somebody else soon after its process died. With
 //! the process's start time it is unique for as long as the machine runs.
 
+use std::fmt;
+
 use super::{Entry, LostStream, Table};
 
 /// A process: its pid and its start time as in field 22 of `/proc/PID/stat` (clock ticks since
@@ -14,6 +16,20 @@ pub struct Owner {
     pub pid: i32,
     /// Its start time.
     pub start_time: u64,
+}
+
+impl Owner {
+    /// The process that [`fmt::Display`] has written.
+    pub fn parse(text: &str) -> Option<Owner> {
+        let (pid, start_time) = text.split_once('-')?;
+        Some(Owner { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.pid, self.start_time)
+    }
 }
 
 /// A process's place among the owners.
@@ -58,10 +74,7 @@ impl Table<'_> {
             .iter()
             .map(|&index| {
                 let entry = &self.entries[index as usize];
-                LostStream {
-                    username: entry.username().to_owned(),
-                    streamer_id: entry.streamer_id(),
-                }
+                LostStream { username: entry.username().to_owned() }
             })
             .collect();
         self.change(|table| {

@@ -204,6 +204,14 @@ fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
 }
 
 #[test]
+fn a_process_reads_as_it_was_written() {
+    assert_eq!(Owner::parse(&ONE.to_string()), Some(ONE));
+    for text in ["", "1", "1-", "-5", "1-2-3", "x-1", "1 -2"] {
+        assert_eq!(Owner::parse(text), None, "{text:?}");
+    }
+}
+
+#[test]
 fn entering_twice_takes_one_slot_and_a_full_list_takes_nobody() {
     let mut memory = Memory::new(8);
     let mut table = memory.open();

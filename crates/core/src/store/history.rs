@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 
 use super::error::StoreError;
+use crate::registry::Owner;
 use crate::timestamp;
 
 /// How many rows may wait. Beyond it the oldest is dropped: of a long fault, the end is what
@@ -39,10 +40,8 @@ pub enum SessionEvent {
         at: SystemTime,
         reason: EndReason,
     },
-    /// The worker that had this streamer's session died: what the streamer had open by then has
-    /// ended.
+    /// A worker died: what it had open has ended. Any worker may say so, and oftener than once.
     Lost {
-        streamer_id: i64,
         at: SystemTime,
     },
     /// Nginx has just started: every session that is open has ended with its former life.
@@ -84,25 +83,27 @@ impl EndReason {
 
 /// A streamer who was removed meanwhile gets no row.
 const START: &str = "
-    INSERT INTO sessions (streamer_id, app, client_addr, started_at)
-    SELECT id, ?2, ?3, ?4 FROM streamers WHERE id = ?1";
+    INSERT INTO sessions (streamer_id, app, client_addr, started_at, worker)
+    SELECT id, ?2, ?3, ?4, ?5 FROM streamers WHERE id = ?1";
 
 /// In a database that was replaced while the session ran, the row of the same id may be another's.
 const STOP: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?4), end_reason = ?5
     WHERE id = ?1 AND streamer_id = ?2 AND started_at = ?3 AND stopped_at IS NULL";
 
-/// A session that started since is not the lost one, unless it started in the future (`?3` is now):
-/// then the clock was set back.
-const LOST: &str = "
-    UPDATE sessions SET stopped_at = max(started_at, ?2), end_reason = ?4
-    WHERE streamer_id = ?1 AND stopped_at IS NULL AND (started_at <= ?2 OR started_at > ?3)";
+const WORKERS: &str = "SELECT DISTINCT worker FROM sessions WHERE stopped_at IS NULL";
 
+const LOST: &str = "
+    UPDATE sessions SET stopped_at = max(started_at, ?2), end_reason = ?3
+    WHERE worker = ?1 AND stopped_at IS NULL";
+
+/// A session that started since is not one of the former life, unless it started in the future
+/// (`?2` is now): then the clock was set back.
 const BOOT: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?1), end_reason = ?3
     WHERE stopped_at IS NULL AND (started_at <= ?1 OR started_at > ?2)";
 
-pub(super) const STATEMENTS: &[&str] = &[START, STOP, LOST, BOOT];
+pub(super) const STATEMENTS: &[&str] = &[START, STOP, WORKERS, LOST, BOOT];
 
 /// The row of a session that runs.
 #[derive(Clone, Debug)]
@@ -113,13 +114,22 @@ pub(super) struct OpenRow {
 }
 
 /// The rows that wait, and those that are open in the database.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct History {
+    /// This process, as its rows name it.
+    worker: String,
+    is_alive: fn(Owner) -> bool,
     waiting: VecDeque<SessionEvent>,
     open: HashMap<SessionTag, OpenRow>,
 }
 
 impl History {
+    /// Of this worker; `is_alive` tells whether another one still runs.
+    pub(super) fn new(worker: Owner, is_alive: fn(Owner) -> bool) -> Self {
+        let (waiting, open) = (VecDeque::new(), HashMap::new());
+        Self { worker: worker.to_string(), is_alive, waiting, open }
+    }
+
     /// Adds events to those that wait and returns how many it dropped for them.
     pub(super) fn add(&mut self, events: VecDeque<SessionEvent>) -> usize {
         self.waiting.extend(events);
@@ -178,7 +188,7 @@ impl History {
         match event {
             SessionEvent::Started { tag, streamer_id, app, client_addr, at } => {
                 let started_at = timestamp::utc(*at);
-                let row = params![streamer_id, app, client_addr, started_at];
+                let row = params![streamer_id, app, client_addr, started_at, self.worker];
                 if db.prepare_cached(START)?.execute(row)? == 1 {
                     let (id, streamer_id) = (db.last_insert_rowid(), *streamer_id);
                     changed.insert(*tag, Some(OpenRow { id, streamer_id, started_at }));
@@ -197,15 +207,30 @@ impl History {
                 }
                 changed.insert(*tag, None);
             }
-            SessionEvent::Lost { streamer_id, at } => {
-                let end = params![streamer_id, timestamp::utc(*at), now(), crash];
-                db.prepare_cached(LOST)?.execute(end)?;
+            SessionEvent::Lost { at } => {
+                let at = timestamp::utc(*at);
+                for worker in self.dead_workers(db)? {
+                    db.prepare_cached(LOST)?.execute(params![worker, at, crash])?;
+                }
             }
             SessionEvent::Boot { at } => {
                 db.prepare_cached(BOOT)?.execute(params![timestamp::utc(*at), now(), crash])?;
             }
         }
         Ok(())
+    }
+}
+
+impl History {
+    /// The workers that have rows open and are no more.
+    fn dead_workers(&self, db: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
+        let mut workers = db.prepare_cached(WORKERS)?;
+        let workers = workers.query_map([], |row| row.get::<_, Option<String>>(0))?;
+        let is_dead = |name: &String| Owner::parse(name).is_some_and(|it| !(self.is_alive)(it));
+        workers
+            .filter_map(Result::transpose)
+            .filter(|name| name.as_ref().map_or(true, is_dead))
+            .collect()
     }
 }
 

@@ -15,7 +15,8 @@ use super::{history, lookup, recheck};
 /// become another's. Of the indices on `sessions`, the first serves the history, the second who is
 /// live.
 ///
-/// 2: `stagedoor kick` marks a session; the worker that carries it sees the mark.
+/// 2: `stagedoor kick` marks a session, which the worker that carries it sees; and a session names
+/// its worker, so that it can be closed when that has died.
 const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE streamers (
@@ -39,7 +40,10 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX sessions_by_streamer ON sessions (streamer_id, started_at);
     CREATE INDEX sessions_open ON sessions (streamer_id) WHERE stopped_at IS NULL;
 ",
-    "ALTER TABLE sessions ADD COLUMN kick_requested_at TEXT",
+    "
+    ALTER TABLE sessions ADD COLUMN kick_requested_at TEXT;
+    ALTER TABLE sessions ADD COLUMN worker TEXT;
+",
 ];
 
 /// The version this Stagedoor knows.

@@ -19,6 +19,7 @@ use super::lookup::{self, Lookup, Verdict};
 use super::recheck::Admission;
 use crate::key::KeyDigest;
 use crate::policy::Stop;
+use crate::registry::Owner;
 
 mod health;
 mod inbox;
@@ -28,9 +29,13 @@ mod watch;
 use inbox::{Ask, Inbox};
 
 /// What a store thread is told at its start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     pub path: PathBuf,
+    /// This process.
+    pub worker: Owner,
+    /// Whether another worker still runs.
+    pub is_alive: fn(Owner) -> bool,
 }
 
 /// The store thread did not take a request, and never will answer it.

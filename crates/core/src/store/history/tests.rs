@@ -19,6 +19,13 @@ fn stopped(tag: SessionTag, at: u64, reason: EndReason) -> SessionEvent {
     SessionEvent::Stopped { tag, at: second(at), reason }
 }
 
+const ME: Owner = Owner { pid: 1, start_time: 7 };
+const DEAD: Owner = Owner { pid: 2, start_time: 7 };
+
+fn is_alive(worker: Owner) -> bool {
+    worker != DEAD
+}
+
 struct Scene {
     fixture: Fixture,
     history: History,
@@ -32,7 +39,7 @@ impl Scene {
         fixture.add("benw");
         fixture.add("zoe");
         let db = fixture.raw();
-        Self { fixture, history: History::default(), db }
+        Self { fixture, history: History::new(ME, is_alive), db }
     }
 
     fn write(&mut self, events: impl IntoIterator<Item = SessionEvent>) {
@@ -86,15 +93,21 @@ fn an_end_without_a_start_is_ignored() {
 }
 
 #[test]
-fn a_lost_worker_closes_what_the_streamer_had_open_then() {
+fn what_a_dead_worker_left_open_is_closed_and_nothing_else() {
     let mut scene = Scene::new();
-    scene.write([started(1, 1, 0), started(2, 2, 0), started(3, 1, 20)]);
-    scene.write([SessionEvent::Lost { streamer_id: 1, at: second(10) }]);
+    let mut dead = History::new(DEAD, is_alive);
+    dead.add([started(1, 1, 0), started(2, 2, 5), stopped(2, 6, EndReason::Closed)].into());
+    dead.flush(&mut scene.db, scene.fixture.path()).unwrap();
+    let other = "INSERT INTO sessions (streamer_id, app, client_addr, started_at, worker)
+                 VALUES (2, '', '', '', 'no worker'), (2, '', '', '', NULL)";
+    scene.db.execute(other, []).unwrap();
+    scene.write([started(1, 1, 20), SessionEvent::Lost { at: second(10) }]);
     let of = |name: &str| scene.fixture.store().sessions(Some(name), 9).unwrap();
     let ends: Vec<_> = of("benw").into_iter().map(|session| session.stopped_at).collect();
     assert_eq!(ends, [None, Some("2023-11-14 22:13:30.000000".to_owned())]);
     assert_eq!(of("benw")[1].end_reason.as_deref(), Some("crash"));
-    assert_eq!(of("zoe")[0].stopped_at, None);
+    let ends: Vec<_> = of("zoe").into_iter().map(|session| session.end_reason).collect();
+    assert_eq!(ends, [Some("closed by client".to_owned()), None, None]);
 }
 
 #[test]

@@ -60,11 +60,12 @@ impl<'a> Loop<'a> {
         inbox: &'a Inbox,
         wake: &'a dyn Fn(),
     ) -> Self {
-        let health = Health::of_database(&settings.path);
+        let Settings { path, worker, is_alive } = settings;
+        let health = Health::of_database(&path);
         Self {
-            database: Database::new(settings.path),
+            database: Database::new(path),
             lookup,
-            history: History::default(),
+            history: History::new(worker, is_alive),
             watch: Watch::default(),
             asks: VecDeque::new(),
             inbox,
