@@ -106,15 +106,27 @@ impl Registry {
         self.zone.with_table(|table| table.describe(claim, stream));
     }
 
-    /// Which of these claims hold a name that somebody waits for. `wishes` remembers what was seen:
-    /// while nobody new waits, for whatever name, none is looked at.
-    pub fn wanted<T>(&self, wishes: &mut u32, claims: impl Iterator<Item = (T, Claim)>) -> Vec<T> {
-        self.zone
+    /// Which of these claims hold a name that somebody waits for, in a process that runs. `wishes`
+    /// remembers what was seen: while nobody new waits, for whatever name, none is looked at.
+    pub fn wanted<T>(
+        &self,
+        wishes: &mut u32,
+        claims: impl Iterator<Item = (T, Claim)>,
+        lost: &mut Vec<LostStream>,
+    ) -> Vec<T> {
+        let heirs: Vec<(T, Owner)> = self
+            .zone
             .with_table(|table| match std::mem::replace(wishes, table.wishes()) {
                 before if before == *wishes => Vec::new(),
-                _ => claims.filter(|(_, it)| table.is_wanted(*it)).map(|(name, _)| name).collect(),
+                _ => claims.filter_map(|(name, it)| Some((name, table.heir(it)?))).collect(),
             })
-            .unwrap_or_default()
+            .unwrap_or_default();
+        let (wanted, dead): (Vec<_>, Vec<_>) =
+            heirs.into_iter().partition(|&(_, heir)| process::is_alive(heir));
+        for (_, heir) in dead {
+            lost.extend(self.strike(heir));
+        }
+        wanted.into_iter().map(|(name, _)| name).collect()
     }
 
     /// Ends a claim; does nothing if it has ended.

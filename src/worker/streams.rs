@@ -202,10 +202,10 @@ impl Worker {
     }
 
     /// The streams that somebody wants to take over.
-    fn wanted(&mut self) -> Vec<Rc<dyn Carrier>> {
+    fn wanted(&mut self, lost: &mut Vec<LostStream>) -> Vec<Rc<dyn Carrier>> {
         let Streams { carrying, wishes, .. } = &mut self.streams;
         let claims = carrying.values().map(|carried| (&carried.carrier, carried.claim));
-        let wanted = self.registry.wanted(wishes, claims);
+        let wanted = self.registry.wanted(wishes, claims, lost);
         wanted.into_iter().filter_map(Weak::upgrade).collect()
     }
 
@@ -218,19 +218,17 @@ impl Worker {
 }
 
 fn look() {
-    for carrier in with(Worker::wanted).unwrap_or_default() {
+    let mut lost = Vec::new();
+    for carrier in with(|worker| worker.wanted(&mut lost)).unwrap_or_default() {
         carrier.stop(Stop::TakenOver);
     }
-    let inherited = with(|worker| {
-        let mut lost = Vec::new();
-        let inherited = worker.inherited(&mut lost);
+    for carrier in with(|worker| worker.inherited(&mut lost)).unwrap_or_default() {
+        carrier.inherited();
+    }
+    with(|worker| {
         if !lost.is_empty() {
             worker.mourn(&lost);
         }
-        inherited
+        worker.streams.schedule();
     });
-    for carrier in inherited.unwrap_or_default() {
-        carrier.inherited();
-    }
-    with(|worker| worker.streams.schedule());
 }

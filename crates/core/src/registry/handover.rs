@@ -79,11 +79,11 @@ impl Table<'_> {
         }
     }
 
-    /// Whether somebody waits for the name that a claim holds.
-    pub fn is_wanted(&self, claim: Claim) -> bool {
-        self.live_entry(claim.index)
-            .map(|entry| &entry.seats)
-            .is_some_and(|seats| seats.holder().serial == claim.serial && seats.heir().is_some())
+    /// The process that waits for the name that a claim holds; it may or may not be there any more.
+    pub fn heir(&self, claim: Claim) -> Option<Owner> {
+        let seats = &self.live_entry(claim.index)?.seats;
+        let heir = seats.heir().filter(|_| seats.holder().serial == claim.serial)?;
+        Some(self.owner(heir.owner))
     }
 
     /// Changes whenever somebody begins to wait for a name, whichever.

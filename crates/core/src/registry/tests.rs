@@ -129,11 +129,11 @@ fn a_name_passes_to_whoever_waits_for_it_without_being_free() {
     let mut table = memory.open();
     let (one, two) = (table.enter(ONE).unwrap(), table.enter(TWO).unwrap());
     let old = table.claim(one, &stream("benw")).unwrap();
-    assert!(!table.is_wanted(old));
+    assert_eq!(table.heir(old), None);
     let wishes = table.wishes();
     let new = table.wait_for(two, "benw", 5 * SECOND).unwrap();
     assert_ne!(table.wishes(), wishes);
-    assert!(table.is_wanted(old));
+    assert_eq!(table.heir(old), Some(TWO));
     assert_eq!((table.standing(old), table.standing(new)), (Standing::Holds, Standing::Waits(ONE)));
     assert!(table.release(old));
     assert_eq!((table.standing(old), table.standing(new)), (Standing::Ended, Standing::Holds));
@@ -154,7 +154,7 @@ fn whoever_waits_can_give_up_and_then_the_holder_is_left_alone() {
     let old = table.claim(one, &stream("benw")).unwrap();
     let new = table.wait_for(one, "benw", 5 * SECOND).unwrap();
     assert!(table.release(new));
-    assert!(!table.is_wanted(old));
+    assert_eq!(table.heir(old), None);
     assert!(!table.release(new));
     assert!(table.release(old));
     assert_eq!(table.standing(new), Standing::Ended);
@@ -194,7 +194,7 @@ fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
     assert_eq!(table.strike(ONE).len(), 2);
     assert_eq!(table.standing(a), Standing::Ended);
     assert_eq!(table.standing(waits_for_a), Standing::Holds);
-    assert_eq!((table.standing(b), table.is_wanted(b)), (Standing::Holds, false));
+    assert_eq!((table.standing(b), table.heir(b)), (Standing::Holds, None));
     assert_eq!(table.standing(waits_for_b), Standing::Ended);
     assert_eq!(
         (table.standing(c), table.standing(waits_for_c)),
@@ -294,7 +294,7 @@ impl Held {
         let owner = if self.one { ONE } else { TWO };
         table.find(&self.name).is_some()
             && table.standing(self.claim) == Standing::Holds
-            && table.is_wanted(self.claim) == self.heir.is_some()
+            && table.heir(self.claim) == self.heir.map(|(one, _)| if one { ONE } else { TWO })
             && self.heir.is_none_or(|(_, it)| table.standing(it) == Standing::Waits(owner))
     }
 }
