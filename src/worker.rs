@@ -106,7 +106,7 @@ pub fn start(conf: &CoreConf) {
     let _ = store.record(if conf.is_first_cycle() && registry.take_boot() {
         SessionEvent::Boot { at: now }
     } else {
-        SessionEvent::Lost { at: now }
+        SessionEvent::Lost { at: now, streams: Vec::new() }
     });
     let sweeper = Timer::new(log, sweep).cancelable();
     sweeper.set(SWEEP);
@@ -156,14 +156,14 @@ impl Worker {
     }
 
     /// Says that streams ended with their worker, and closes their rows.
-    fn mourn(&mut self, lost: &[LostStream]) {
-        for stream in lost {
+    fn mourn(&mut self, streams: Vec<LostStream>) {
+        for stream in &streams {
             Log::cycle().warn(format_args!(
                 "stagedoor: publish ended: its worker died, username: \"{}\"",
                 stream.username
             ));
         }
-        let _ = self.store.record(SessionEvent::Lost { at: SystemTime::now() });
+        let _ = self.store.record(SessionEvent::Lost { at: SystemTime::now(), streams });
     }
 }
 
@@ -176,7 +176,7 @@ fn sweep() {
                 lost.len()
             ));
             // Also without a stream: the end of one may have been written nowhere yet.
-            worker.mourn(&lost);
+            worker.mourn(lost);
         }
         worker.sweeper.set(SWEEP);
     });

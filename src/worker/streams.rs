@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stagedoor_core::key::KeyDigest;
 use stagedoor_core::policy::Stop;
@@ -116,7 +116,7 @@ pub fn go_live(
                     }
                     claim => {
                         if !lost.is_empty() {
-                            worker.mourn(&lost);
+                            worker.mourn(lost);
                         }
                         let (claim, tag) = (claim?, worker.number());
                         worker.streams.waiting.insert(tag, Carried { claim, carrier });
@@ -128,7 +128,7 @@ pub fn go_live(
             claim => claim,
         };
         if !lost.is_empty() {
-            worker.mourn(&lost);
+            worker.mourn(lost);
         }
         let live = LiveStream { claim: claim?, tag: worker.number() };
         worker.carry(&live, stream, key, carrier);
@@ -183,7 +183,8 @@ impl Worker {
             streamer_id,
             app: app.to_owned(),
             client_addr: client_addr.to_owned(),
-            at: SystemTime::now(),
+            // As the registry has it: by that the row of a stream that is lost is found.
+            at: UNIX_EPOCH + Duration::from_micros(stream.started_at),
         });
         let _ = self.store.watch(tag, Admission { streamer_id, key });
     }
@@ -227,7 +228,7 @@ fn look() {
     }
     with(|worker| {
         if !lost.is_empty() {
-            worker.mourn(&lost);
+            worker.mourn(lost);
         }
         worker.streams.schedule();
     });

@@ -80,6 +80,26 @@ pub struct Stream<'a> {
 pub struct LostStream {
     /// Its public name.
     pub username: String,
+    /// The streamer's row in the database.
+    pub streamer_id: i64,
+    /// The RTMP application, as far as the entry held it.
+    pub app: String,
+    /// The publisher's address, as text.
+    pub client_addr: String,
+    /// When the stream went live, in microseconds since 1970 (UTC).
+    pub started_at: u64,
+}
+
+impl LostStream {
+    fn of(entry: &Entry) -> LostStream {
+        LostStream {
+            username: entry.username().to_owned(),
+            streamer_id: entry.streamer_id(),
+            app: entry.app().to_owned(),
+            client_addr: entry.client_addr().to_owned(),
+            started_at: entry.started_at(),
+        }
+    }
 }
 
 /// Why a stream cannot be claimed.

@@ -104,9 +104,9 @@ impl Entry {
 
     /// All but the name, by which the entry is found.
     pub(super) fn describe(&mut self, stream: &Stream<'_>) {
-        self.seats.holder_mut().since = stream.started_at;
         self.streamer_id = stream.streamer_id;
         self.app = Text::cut(stream.app);
         self.client_addr = Text::cut(stream.client_addr);
+        self.seats.take_up(stream.started_at);
     }
 }

@@ -70,13 +70,8 @@ impl Table<'_> {
         };
         let held = with(|entry, place| entry.seats.holder().owner == place);
         let awaited = with(|entry, place| entry.seats.heir().is_some_and(|it| it.owner == place));
-        let lost = held
-            .iter()
-            .map(|&index| {
-                let entry = &self.entries[index as usize];
-                LostStream { username: entry.username().to_owned() }
-            })
-            .collect();
+        let entries = held.iter().map(|&index| &self.entries[index as usize]);
+        let lost = entries.filter(|it| it.seats.is_taken_up()).map(LostStream::of).collect();
         self.change(|table| {
             for index in awaited {
                 table.entries[index as usize].seats.give_up();

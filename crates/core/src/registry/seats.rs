@@ -12,6 +12,8 @@ use super::OwnerSlot;
 const SECOND: u32 = 1;
 /// The other seat waits for it.
 const WAITING: u32 = 2;
+/// The holder has been handed the name, and has not taken it up yet.
+const HANDED: u32 = 4;
 
 /// One who holds a name or waits for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,10 +45,6 @@ impl Seats {
         self.seats[self.position()]
     }
 
-    pub(super) fn holder_mut(&mut self) -> &mut Seat {
-        &mut self.seats[self.position()]
-    }
-
     pub(super) fn heir(&self) -> Option<Seat> {
         (self.order() & WAITING != 0).then(|| self.seats[1 - self.position()])
     }
@@ -67,9 +65,28 @@ impl Seats {
     pub(super) fn hand_over(&mut self) -> bool {
         let order = self.order();
         if order & WAITING != 0 {
-            self.order.store((order & SECOND) ^ SECOND, Ordering::Release);
+            self.order.store((order & SECOND) ^ SECOND | HANDED, Ordering::Release);
         }
         order & WAITING != 0
+    }
+
+    /// The holder is live.
+    pub(super) fn take_up(&mut self, since: u64) {
+        self.seats[self.position()].since = since;
+        self.order.store(self.order() & !HANDED, Ordering::Release);
+    }
+
+    pub(super) fn is_taken_up(&self) -> bool {
+        self.order() & HANDED == 0
+    }
+
+    /// What a death before the seat is anybody's may leave there.
+    #[cfg(test)]
+    pub(super) fn damage(&mut self, noise: u64) {
+        if self.heir().is_none() {
+            let owner = self.holder().owner;
+            self.seats[1 - self.position()] = Seat { serial: noise, since: noise, owner };
+        }
     }
 
     fn order(&self) -> u32 {

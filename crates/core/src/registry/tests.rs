@@ -194,6 +194,7 @@ fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
     assert_eq!(table.strike(ONE).len(), 2);
     assert_eq!(table.standing(a), Standing::Ended);
     assert_eq!(table.standing(waits_for_a), Standing::Holds);
+    assert_eq!(table.find("a").map(Entry::client_addr), Some("192.0.2.1"));
     assert_eq!((table.standing(b), table.heir(b)), (Standing::Holds, None));
     assert_eq!(table.standing(waits_for_b), Standing::Ended);
     assert_eq!(
@@ -201,6 +202,9 @@ fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
         (Standing::Ended, Standing::Ended)
     );
     assert_eq!(table.live(), 2);
+    let lost: Vec<_> = table.strike(TWO).into_iter().map(|lost| lost.username).collect();
+    assert_eq!(lost, ["b"], "whoever was handed a name and never went live has lost no stream");
+    assert_eq!(table.live(), 0);
 }
 
 #[test]
@@ -257,6 +261,7 @@ fn text_is_cut_at_a_character() {
 enum Step {
     Claim(u8, bool),
     WaitFor(u8, bool),
+    TakeUp(u8),
     Release(u8),
     GiveUp(u8),
     Strike(bool),
@@ -270,6 +275,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..12u8, any::<bool>()).prop_map(|(name, one)| Step::WaitFor(name, one)),
         4 => (0..12u8).prop_map(Step::Release),
         1 => (0..12u8).prop_map(Step::GiveUp),
+        2 => (0..12u8).prop_map(Step::TakeUp),
         1 => any::<bool>().prop_map(Step::Strike),
         1 => prop::collection::vec(any::<u32>(), 8).prop_map(Step::Die),
     ]
@@ -281,13 +287,14 @@ struct Held {
     one: bool,
     claim: Claim,
     heir: Option<(bool, Claim)>,
+    is_taken_up: bool,
 }
 
 impl Held {
     /// The holder is gone; what is left is the heir's.
     fn vacated(self) -> Option<Held> {
         let (one, claim) = self.heir?;
-        Some(Held { one, claim, heir: None, ..self })
+        Some(Held { one, claim, heir: None, is_taken_up: false, ..self })
     }
 
     fn is_as_in(&self, table: &Table<'_>) -> bool {
@@ -322,7 +329,8 @@ proptest! {
                     } else if model.len() == 8 {
                         prop_assert_eq!(result, Err(ClaimError::Full(8)));
                     } else {
-                        model.push(Held { name, one, claim: result.unwrap(), heir: None });
+                        let claim = result.unwrap();
+                        model.push(Held { name, one, claim, heir: None, is_taken_up: true });
                     }
                 }
                 Step::WaitFor(name, one) => {
@@ -346,6 +354,14 @@ proptest! {
                         model.extend(held.vacated());
                     }
                 }
+                Step::TakeUp(name) => {
+                    let name = format!("n{name}");
+                    if let Some(at) = at(&model, &name) {
+                        model[at].is_taken_up = true;
+                        let stream = Stream { started_at: now, ..stream(&name) };
+                        memory.open().describe(model[at].claim, &stream);
+                    }
+                }
                 Step::GiveUp(name) => {
                     if let Some(at) = at(&model, &format!("n{name}"))
                         && let Some((_, claim)) = model[at].heir.take()
@@ -361,7 +377,8 @@ proptest! {
                     }
                     let (struck, left): (Vec<_>, Vec<_>) =
                         model.into_iter().partition(|held| held.one == one);
-                    prop_assert_eq!(lost, struck.len());
+                    let live = struck.iter().filter(|held| held.is_taken_up).count();
+                    prop_assert_eq!(lost, live);
                     ended.extend(struck.iter().map(|held| held.claim));
                     model = left;
                     model.extend(struck.into_iter().filter_map(Held::vacated));
@@ -370,6 +387,9 @@ proptest! {
                     memory.header.changing.store(1, Ordering::Release);
                     memory.header.free = noise[0];
                     memory.header.live = noise[1];
+                    for entry in &mut memory.entries {
+                        entry.seats.damage(u64::from(noise[2]));
+                    }
                     for (bucket, value) in memory.buckets.iter_mut().zip(noise) {
                         *bucket = value;
                     }

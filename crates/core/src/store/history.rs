@@ -6,12 +6,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 
 use super::error::StoreError;
-use crate::registry::Owner;
+use crate::registry::{LostStream, Owner};
 use crate::timestamp;
 
 /// How many rows may wait. Beyond it the oldest is dropped: of a long fault, the end is what
@@ -40,9 +40,11 @@ pub enum SessionEvent {
         at: SystemTime,
         reason: EndReason,
     },
-    /// A worker died: what it had open has ended. Any worker may say so, and oftener than once.
+    /// A worker died: what it had open has ended. Any worker may say so, and oftener than once. Of
+    /// these streams it is known that they were live then; their rows may not even have begun.
     Lost {
         at: SystemTime,
+        streams: Vec<LostStream>,
     },
     /// Nginx has just started: every session that is open has ended with its former life.
     Boot {
@@ -97,13 +99,18 @@ const LOST: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?2), end_reason = ?3
     WHERE worker = ?1 AND stopped_at IS NULL";
 
+const LOST_START: &str = "
+    INSERT INTO sessions (streamer_id, app, client_addr, started_at, stopped_at, end_reason)
+    SELECT id, ?2, ?3, ?4, max(?4, ?5), ?6 FROM streamers WHERE id = ?1
+    AND NOT EXISTS (SELECT 1 FROM sessions WHERE streamer_id = ?1 AND started_at = ?4)";
+
 /// A session that started since is not one of the former life, unless it started in the future
 /// (`?2` is now): then the clock was set back.
 const BOOT: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?1), end_reason = ?3
     WHERE stopped_at IS NULL AND (started_at <= ?1 OR started_at > ?2)";
 
-pub(super) const STATEMENTS: &[&str] = &[START, STOP, WORKERS, LOST, BOOT];
+pub(super) const STATEMENTS: &[&str] = &[START, STOP, WORKERS, LOST, LOST_START, BOOT];
 
 /// The row of a session that runs.
 #[derive(Clone, Debug)]
@@ -207,10 +214,16 @@ impl History {
                 }
                 changed.insert(*tag, None);
             }
-            SessionEvent::Lost { at } => {
+            SessionEvent::Lost { at, streams } => {
                 let at = timestamp::utc(*at);
                 for worker in self.dead_workers(db)? {
                     db.prepare_cached(LOST)?.execute(params![worker, at, crash])?;
+                }
+                for LostStream { streamer_id, app, client_addr, started_at, .. } in streams {
+                    let started_at = UNIX_EPOCH + Duration::from_micros(*started_at);
+                    let started_at = timestamp::utc(started_at);
+                    let row = params![streamer_id, app, client_addr, started_at, at, crash];
+                    db.prepare_cached(LOST_START)?.execute(row)?;
                 }
             }
             SessionEvent::Boot { at } => {

@@ -101,13 +101,35 @@ fn what_a_dead_worker_left_open_is_closed_and_nothing_else() {
     let other = "INSERT INTO sessions (streamer_id, app, client_addr, started_at, worker)
                  VALUES (2, '', '', '', 'no worker'), (2, '', '', '', NULL)";
     scene.db.execute(other, []).unwrap();
-    scene.write([started(1, 1, 20), SessionEvent::Lost { at: second(10) }]);
+    scene.write([started(1, 1, 20), SessionEvent::Lost { at: second(10), streams: vec![] }]);
     let of = |name: &str| scene.fixture.store().sessions(Some(name), 9).unwrap();
     let ends: Vec<_> = of("benw").into_iter().map(|session| session.stopped_at).collect();
     assert_eq!(ends, [None, Some("2023-11-14 22:13:30.000000".to_owned())]);
     assert_eq!(of("benw")[1].end_reason.as_deref(), Some("crash"));
     let ends: Vec<_> = of("zoe").into_iter().map(|session| session.end_reason).collect();
     assert_eq!(ends, [Some("closed by client".to_owned()), None, None]);
+}
+
+#[test]
+fn a_stream_that_was_lost_before_its_row_began_has_one_too() {
+    let mut scene = Scene::new();
+    let lost = |streamer_id, at: u64| LostStream {
+        username: String::new(),
+        streamer_id,
+        app: "live".to_owned(),
+        client_addr: "192.0.2.7".to_owned(),
+        started_at: (1_700_000_000 + at) * 1_000_000,
+    };
+    let mut dead = History::new(DEAD, is_alive);
+    dead.add([started(1, 1, 0)].into());
+    dead.flush(&mut scene.db, scene.fixture.path()).unwrap();
+    let streams = vec![lost(1, 0), lost(2, 3), lost(99, 3)];
+    let event = SessionEvent::Lost { at: second(10), streams };
+    scene.write([event.clone(), event]);
+    let sessions = scene.sessions();
+    let rows = sessions.iter().map(|it| (it.username.as_str(), it.duration, it.app.as_str()));
+    assert_eq!(rows.collect::<Vec<_>>(), [("zoe", 7, "live"), ("benw", 10, "live")]);
+    assert_eq!(scene.ends(), [Some("crash".to_owned()), Some("crash".to_owned())]);
 }
 
 #[test]
