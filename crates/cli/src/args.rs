@@ -84,8 +84,8 @@ pub(crate) enum Command {
 
     /// Remove a streamer and the history of their sessions
     ///
-    /// A live stream ends within a second. Nothing of the streamer is left, client addresses included. To keep the history, ban the
-    /// streamer instead.
+    /// A live stream ends within a second. Nothing of the streamer is left, client addresses
+    /// included. To keep the history, ban the streamer instead.
     Remove { username: String },
 
     /// Show the history: start, end, why it ended, client address, duration
