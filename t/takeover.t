@@ -2,14 +2,13 @@
 
 # stagedoor_duplicate takeover: an encoder comes back before the server has noticed
 # that it was gone.  Its new session replaces the old one, on whichever worker that
-# is; fifty encoders with one key do no more harm than a change a second.
+# is, and viewers stay.
 
 use warnings;
 use strict;
 
 use List::Util qw(uniq);
 use Test::More;
-use Time::HiRes qw(time);
 
 BEGIN { use FindBin; chdir($FindBin::Bin); }
 
@@ -23,7 +22,7 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->has_daemon('ffmpeg')->has_daemon('sqlite3')->plan(26);
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->has_daemon('ffmpeg')->has_daemon('sqlite3')->plan(28);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -79,7 +78,7 @@ http {
 END
 
 my $stagedoor = Test::Stagedoor->new($t);
-my %key = map { $_ => $stagedoor->add($_) } qw(anna benw zoe);
+my %key = map { $_ => $stagedoor->add($_) } qw(benw);
 
 $t->run();
 
@@ -111,6 +110,18 @@ is_deeply([uniq(colours(hls_url("/benw/$after->{segments}[0]")), colours(hls_url
 my $third = takes_over($workers[1], 'benw', 'on the same worker');
 is($second->wait_status(2, qr/Denied/)->{description}, 'Replaced by a new session', 'the old session is told');
 ok($second->closed_within(2), 'and closed');
+
+# one that does not listen, and goes on sending
+
+$third->go_live(colour => 'red');
+$third->go_deaf();
+my $heard = takes_over($workers[3], 'benw', 'of a session that goes on sending', colour => 'lime');
+my $there = @{playlist('/benw/index.m3u8')->{segments}};
+$after = wait_for(sub { my $list = playlist('/benw/index.m3u8'); @{$list->{segments}} >= $there + 4 && $list }, 5);
+ok($after, 'the playlist is the new one\'s');
+is_deeply([uniq(map { colours(hls_url("/benw/$_")) } @{$after->{segments}}[$there .. $there + 2])], ['lime'], 'with its pictures only');
+$third->close();
+$third = takes_over($workers[1], 'benw', 'once more');
 $frozen->signal('CONT');
 isnt($frozen->wait(5) // 0, 0, 'the frozen encoder finds itself out');
 
@@ -164,31 +175,8 @@ $stagedoor->wait_for_ends('benw');
 # the history
 
 my @reasons = map { $_->{end_reason} } $stagedoor->sql('SELECT end_reason FROM sessions ORDER BY id');
-is_deeply(\@reasons, ['taken over', 'taken over', 'taken over', 'crash', 'connection lost'], 'the history has every stream once');
+is_deeply(\@reasons, [('taken over') x 5, 'crash', 'connection lost'], 'the history has every stream once');
 
-# a fight
-
-my $other = Test::RTMP->new()->ready();
-is($other->publish($key{zoe})->{code}, 'NetStream.Publish.Start', 'another stream');
-my $player = $stagedoor->on_worker($stagedoor->worker_of($other), sub { Test::RTMP->new()->ready() });
-$player->play('zoe');
-$other->go_live();
-my $began = time;
-my @fighters;
-my $wins = 0;
-while (time - $began < 10) {
-    @fighters = grep { !$_->is_closed() } @fighters;
-    push @fighters, my $c = Test::RTMP->new()->ready() while @fighters < 50 && time - $began < 10;
-    for my $c (grep { !$_->{sent}++ } @fighters) { $c->send_publish($key{anna}) }
-    Test::RTMP::pump(0.02);
-}
-my $count = $stagedoor->log_lines(text => qr/publish ended: taken over, username: "anna"/);
-cmp_ok($count, '<=', 10, 'fifty encoders change the stream once a second at most');
-cmp_ok($count, '>=', 5, 'and do change it');
-note("$count takeovers, " . $stagedoor->log_lines(text => qr/Already streaming.*username: "anna"/) . ' refusals');
-$_->close() for @fighters;
-my @got = map { $_->{timestamp} } $player->received('video');
-is(scalar(grep { $got[$_] - $got[$_ - 1] > 110 } 2 .. $#got), 0, 'the other stream lost no frame');
 is($stagedoor->log_lines(level => 'error', text => qr/stagedoor/), 0, 'no error in the log');
 
 ###############################################################################
