@@ -49,7 +49,6 @@ rtmp {
             hls_nested on;
             hls_fragment 500ms;
             hls_playlist_length 60s;
-            hls_fragment_naming system;
         }
     }
 }
