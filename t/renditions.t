@@ -51,7 +51,6 @@ rtmp {
                 -c:v libx264 -preset ultrafast -tune zerolatency -threads 1 -g 5 -s 80x60 -b:v 50k
                 -c:a copy -f flv rtmp://127.0.0.1:8935/renditions/$name_low
                 2>>%%TESTDIR%%/ffmpeg.log;
-            exec_kill_signal term;
         }
 
         application renditions {
@@ -84,6 +83,8 @@ http {
 }
 
 END
+
+$t->expect_alert(qr/unknown process \d+ exited on signal 9/);    # how nginx-rtmp ends what it started
 
 my $stagedoor = Test::Stagedoor->new($t);
 my $key = $stagedoor->add('benw');
