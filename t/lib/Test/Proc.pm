@@ -16,7 +16,8 @@ our @EXPORT_OK = qw(children is_halted is_running is_shutting_down reap sockets 
 sub children {
     my ($parent) = @_;
     my $list = _read("/proc/$parent/task/$parent/children") // return;
-    return sort { $a <=> $b } split ' ', $list;
+    my @pids = sort { $a <=> $b } split ' ', $list;
+    return @pids;
 }
 
 # What a process calls itself: nginx says there what a worker does.

@@ -13,6 +13,7 @@ use warnings;
 use parent 'Exporter';
 
 use Digest::SHA qw(sha256_hex);
+use Fcntl       qw(F_SETLKW F_WRLCK SEEK_SET);
 use File::Path  qw(make_path);
 use IPC::Open2  qw(open2);
 use JSON::PP    ();
@@ -114,6 +115,41 @@ sub Test::Stagedoor::Lock::DESTROY {
     local ($?, $!);
     close $lock->{in};
     waitpid $lock->{pid}, 0;
+}
+
+# A process that holds the lock of one that writes, or all locks, as one that
+# recovers the log does: bytes of the -shm file, which is there while a worker has
+# the database open (https://www.sqlite.org/walformat.html, section 2.3).
+sub lock_writes { my ($self) = @_; return $self->_lock(120, 1) }
+sub lock_all    { my ($self) = @_; return $self->_lock(120, 8) }
+
+sub _lock {
+    my ($self, $start, $length) = @_;
+
+    my $done = $self->{t}->testdir() . '/locked';
+    unlink $done;
+    my $lock = pack 's s x4 q q i x4', F_WRLCK, SEEK_SET, $start, $length, 0;
+    my $process = Test::Process->start({ timeout => 30 }, $^X, '-e', <<'END', "$self->{db}-shm", F_SETLKW, $lock =~ s/(.)/sprintf '%02x', ord $1/segr, $done);
+        my ($shm, $command, $lock, $done) = @ARGV;
+        open my $fh, '+<', $shm or die "$shm: $!\n";
+        fcntl $fh, $command, pack 'H*', $lock or die "fcntl: $!\n";
+        open my $mark, '>', $done; print $mark 1; close $mark;
+        sleep 60;
+END
+    $self->{t}->waitforfile($done, $process->pid()) or die 'lock: ' . $process->output() . "\n";
+    return $process;
+}
+
+# Directories below the testdir that belong to workers which run as somebody
+# else; made where they are not there.  Only root can give files away.
+sub give_to {
+    my ($self, $user, @directories) = @_;
+    my ($uid, $gid) = (getpwnam $user)[2, 3];
+    for my $directory (map { $self->{t}->testdir() . "/$_" } @directories) {
+        make_path($directory);
+        next if $> != 0;
+        chown $uid, $gid, $directory, glob "$directory/*" or die "Can't chown $directory: $!\n";
+    }
     return;
 }
 
@@ -182,6 +218,19 @@ sub on_worker {
     kill CONT => @others;
     die $error if $error;
     return wantarray ? @result : $result[0];
+}
+
+# A client that is ready to publish or play on one of these workers.  The kernel
+# spreads connections as it likes: those that go elsewhere are closed.
+sub client_on {
+    my ($self, $workers, %arg) = @_;
+    for (1 .. 200) {
+        my $client = Test::RTMP->new(%arg)->ready();
+        my $worker = $self->worker_of($client);
+        return $client if $worker && grep { $_ == $worker } @$workers;
+        $client->close();
+    }
+    die "client_on: no connection goes to @$workers\n";
 }
 
 # kill -9 of a worker, announced to the final checks; returns when it is gone.

@@ -1,5 +1,6 @@
 //! A worker's connection: open as long as the file under its name stays the same one.
 
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -122,8 +123,13 @@ pub(super) fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
-    let db = Connection::open_with_flags(immutable_uri(path), flags)
-        .map_err(|error| StoreError::from_sqlite(path, &error))?;
+    let db = Connection::open_with_flags(immutable_uri(path), flags).map_err(|error| {
+        // SQLite says that it cannot open a URI; the system says why.
+        match File::open(path) {
+            Err(reason) => StoreError::from_io(path, &reason),
+            Ok(_) => StoreError::from_sqlite(path, &error),
+        }
+    })?;
     schema::expect_version(&db, path)?;
     schema::expect_tables(&db, path)?;
     Ok(db)
