@@ -21,14 +21,15 @@ What the streamer enters in OBS, under Settings, Stream:
   Server       rtmp://YOUR-SERVER/APPLICATION      (of nginx.conf, e.g. rtmp://example.org/live)
   Stream Key   the key that \"stagedoor add\" printed
 
-On a terminal lists are tables; into a pipe they are lines of columns separated by tabs, without a header.
-Times are UTC. Exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong usage.";
+On a terminal lists are tables; into a pipe they are lines of columns separated by tabs,
+without a header. Times are UTC. Exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong usage.";
 
 #[derive(Debug, Parser)]
 #[command(name = "stagedoor", version, about = ABOUT, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The database, as in `stagedoor_db` of nginx.conf
-    #[arg(long, global = true, value_name = "PATH", env = "STAGEDOOR_DB", default_value = DEFAULT_DB)]
+    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(env = "STAGEDOOR_DB", default_value = DEFAULT_DB)]
     pub(crate) db: PathBuf,
 
     /// Print JSON
@@ -43,14 +44,14 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Create the database, or bring it up to date
     ///
-    /// What is in the database stays. A database that root creates in the directory of another user, such
-    /// as nginx's www-data, belongs to that user, so that nginx can use it.
+    /// What is in the database stays. A database that root creates in the directory of another
+    /// user, such as nginx's www-data, belongs to that user, so that nginx can use it.
     Init,
 
     /// Add a streamer; prints the stream key, once
     ///
-    /// The database holds a digest of the key only: a lost key cannot be shown again, but replaced with
-    /// "stagedoor rotate".
+    /// The database holds a digest of the key only: a lost key cannot be shown again, but replaced
+    /// with "stagedoor rotate".
     Add {
         /// 1 to 64 of A-Z a-z 0-9 _ . @ + -, not starting with "." or "-"; viewers see it
         username: String,
@@ -75,8 +76,8 @@ pub(crate) enum Command {
 
     /// Remove a streamer and the history of their sessions
     ///
-    /// Nothing of the streamer is left, client addresses included. To keep the history, ban the streamer
-    /// instead.
+    /// Nothing of the streamer is left, client addresses included. To keep the history, ban the
+    /// streamer instead.
     Remove { username: String },
 
     /// Show the history: start, end, why it ended, client address, duration

@@ -1,4 +1,5 @@
-//! A store thread with nothing to do sleeps. (A test program of its own: it looks at all threads of the process.)
+//! A store thread with nothing to do sleeps. (A test program of its own: it looks at all threads of
+//! the process.)
 #![allow(clippy::unwrap_used)] // a test program: its helpers fail as its tests do
 
 use std::fs;

@@ -1,5 +1,5 @@
-//! The store under a user who may not do everything. Root may, so as root each test runs itself again as
-//! nobody, whose the directory is.
+//! The store under a user who may not do everything. Root may, so as root each test runs itself
+//! again as nobody, whose the directory is.
 #![allow(clippy::unwrap_used)] // a test program: its helpers fail as its tests do
 
 use std::fs::{self, Permissions, set_permissions};

@@ -59,6 +59,7 @@ sub run {
 # What is wrong in the error logs of a directory, as a list of lines.
 sub grave {
     my ($self, $dir) = @_;
+    return "$dir is gone, and its logs with it" unless -d $dir;
 
     my @lines = grep {
         /^(?:\d{4}\/\d\d\/\d\d\ \d\d:\d\d:\d\d|nginx:)\ \[(?:crit|alert|emerg)\]/x
@@ -141,6 +142,7 @@ sub _glob { my ($dir, $pattern) = @_; $dir =~ s/ /\\ /g; return glob "$dir/$patt
 
 sub _files {
     my ($dir) = @_;
+    return unless -d $dir;
     my @files;
     File::Find::find({ no_chdir => 1, wanted => sub { push @files, $_ if $_ ne $dir } }, $dir);
     return sort @files;
