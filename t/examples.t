@@ -81,11 +81,12 @@ sub adapt {
     $conf =~ s{/usr/lib/nginx/modules/ngx_stagedoor_module\.so}{%%STAGEDOOR_MODULE%%}g;
     $conf =~ s{/var/lib/stagedoor\b}{%%TESTDIR%%/$name}g;
     $conf =~ s{/var/log/nginx\b}{%%TESTDIR%%}g;
-    $conf =~ s{^user .*}{user $user;}m;
+    $conf =~ s{^user .*}{$> == 0 ? "user $user;" : ''}me;
     $conf =~ s{\blisten 1935;}{listen %%PORT_8935%%;}g;
     $conf =~ s{\blisten 80;}{listen %%PORT_8080%%;}g;
     $conf =~ s{worker_processes auto;}{worker_processes 2;};
     $conf =~ s/^http \{\K/\n    %%TEST_GLOBALS_HTTP%%/m;
+    $conf =~ s/^rtmp \{\K/\n    access_log %%TESTDIR%%\/rtmp.log;/m unless $conf =~ /rtmp\.log/;
     $conf =~ /^error_log/m or $conf = "error_log %%TESTDIR%%/error.log;\n$conf";
     $t->write_file_expand('nginx.conf', "pid %%TESTDIR%%/nginx.pid;\n$conf");
     return;
