@@ -223,17 +223,10 @@ sub on_worker {
     return wantarray ? @result : $result[0];
 }
 
-# A client that is ready to publish or play on one of these workers, while all go
-# on: connections that the kernel gives to others are closed.
+# A client that is ready to publish or play on this worker.
 sub client_on {
-    my ($self, $workers, %arg) = @_;
-    for (1 .. 200) {
-        my $client = Test::RTMP->new(%arg)->ready();
-        my $worker = $self->worker_of($client);
-        return $client if $worker && grep { $_ == $worker } @$workers;
-        $client->close();
-    }
-    die "client_on: no connection goes to @$workers\n";
+    my ($self, $worker, %arg) = @_;
+    return $self->on_worker($worker, sub { return Test::RTMP->new(%arg)->ready() });
 }
 
 # kill -9 of a worker, announced to the final checks; returns when it is gone.
