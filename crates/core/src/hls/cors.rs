@@ -70,13 +70,14 @@ impl Cors {
 
 /// `Vary` with `Origin` in it, beside what is there.
 pub fn vary<'a>(present: impl Iterator<Item = &'a [u8]>) -> String {
-    let mut fields = Vec::new();
+    let mut fields: Vec<String> = Vec::new();
     for value in present {
         for field in String::from_utf8_lossy(value).split(',').map(str::trim) {
             if field == "*" {
                 return "*".to_owned();
             }
-            if !field.is_empty() && !field.eq_ignore_ascii_case("origin") {
+            let is_new = fields.iter().all(|known| !known.eq_ignore_ascii_case(field));
+            if is_new && !field.is_empty() && !field.eq_ignore_ascii_case("origin") {
                 fields.push(field.to_owned());
             }
         }
@@ -166,6 +167,7 @@ mod tests {
         assert_eq!(vary(&[]), "Origin");
         assert_eq!(vary(&["Accept-Encoding"]), "Accept-Encoding, Origin");
         assert_eq!(vary(&["origin, Accept", "X-A"]), "Accept, X-A, Origin");
+        assert_eq!(vary(&["Accept", "accept"]), "Accept, Origin");
         assert_eq!(vary(&["Accept", "*"]), "*");
     }
 }
