@@ -3,14 +3,15 @@
 
 CARGO     ?= cargo
 TESTS     ?= t/*.t
-TEST_JOBS ?= 1
+# end-to-end tests at once: they mostly wait for pictures in real time
+TEST_JOBS ?= 2
 
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
 # where the installed nginx looks for "load_module modules/…", unless given
 modules ?= $(or $(shell nginx -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'),/usr/lib/nginx/modules)
 
-export PATH := $(PATH):/usr/sbin:/sbin
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
 # To build against another nginx or nginx-rtmp than Debian's. In one spelling, whatever the operator
 # wrote: a changed spelling compiles everything again. The defaults stand in .cargo/config.toml.

@@ -127,7 +127,10 @@ impl Directive for Db {
     const KIND: u32 = NGX_MAIN_CONF | NGX_DIRECT_CONF | NGX_CONF_TAKE1;
 
     fn set(cf: &Conf<'_>, conf: &mut CoreConf) -> Result<(), Mistake> {
-        once(&mut conf.db, cf.path()?)
+        once(&mut conf.db, cf.path()?)?;
+        // Also where nothing is on: a reload that turns it off must not forget who is live.
+        conf.zone.set(Some(Zone::add(cf, 0, &raw mut ngx_stagedoor_module)?));
+        Ok(())
     }
 }
 

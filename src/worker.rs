@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use stagedoor_core::key::KeyDigest;
 use stagedoor_core::registry::{Claim, LostStream, Stream};
 use stagedoor_core::store::thread::{
-    EndReason, Level, Report, SessionEvent, SessionTag, Settings, StoreThread,
+    EndReason, Level, Report, SessionEvent, SessionTag, Settings, StoreGone, StoreThread,
 };
 use stagedoor_core::store::{StoreError, Verdict};
 use thiserror::Error;
@@ -28,8 +28,9 @@ use crate::live::{LiveError, Registry};
 /// latest; a streamer who comes back is let in at once, because a claim looks by itself.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long a worker that ends waits for its last history rows to be written.
-const FLUSH: Duration = Duration::from_secs(1);
+/// How long a worker that ends waits for its last history rows to be written: half of what nginx's
+/// master gives it before it kills (ngx_process_cycle.c).
+const FLUSH: Duration = Duration::from_millis(500);
 
 /// Someone who waits for an answer of the store.
 pub trait Asker {
@@ -48,10 +49,16 @@ pub struct LiveStream {
     tag: SessionTag,
 }
 
-/// This worker cannot ask its store.
+/// Why this worker cannot ask its store.
 #[derive(Clone, Copy, Debug, Error)]
-#[error("this worker has no store; the log of its start says why")]
-pub struct NoStore;
+pub enum AskError {
+    /// It has none.
+    #[error("this worker has no store thread; the log of its start says why")]
+    NoStore,
+    /// It does not take the question.
+    #[error(transparent)]
+    Gone(#[from] StoreGone),
+}
 
 struct Worker {
     store: StoreThread,
@@ -123,15 +130,15 @@ pub fn stop() {
 ///
 /// # Errors
 ///
-/// [`NoStore`] when there is nobody to ask.
-pub fn ask(key: KeyDigest, asker: Weak<dyn Asker>) -> Result<Ticket, NoStore> {
+/// [`AskError`] when there is nobody to ask.
+pub fn ask(key: KeyDigest, asker: Weak<dyn Asker>) -> Result<Ticket, AskError> {
     with(|worker| {
         let ticket = worker.number();
-        worker.store.ask(ticket, key).map_err(|_| NoStore)?;
+        worker.store.ask(ticket, key)?;
         worker.asking.insert(ticket, asker);
         Ok(Ticket(ticket))
     })
-    .unwrap_or(Err(NoStore))
+    .unwrap_or(Err(AskError::NoStore))
 }
 
 /// Takes a question back.

@@ -20,7 +20,7 @@ use Test::Proc qw(children is_running);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rtmp/)->plan(34);
+my $t = Test::Nginx->new()->has(qw/http rtmp/)->plan(35);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -97,7 +97,7 @@ like(http_get('/'), qr/SEE-THIS/, 'and new ones answer');
 
 # daemons
 
-my $process = Test::Process->start({}, 'sh', '-c', 'echo out; echo err >&2; sleep 60');
+my $process = Test::Process->start({}, $^X, '-e', '$| = 1; print "out\n"; warn "err\n"; sleep 60');
 ok($process->running(), 'a process runs');
 sleep 0.02 until $process->output() =~ /err/;
 is($process->stop(), 128 + 2, 'and is ended by a signal');
@@ -122,6 +122,8 @@ like(run_script($plan . '$t->expect_alert(qr/x/);'), qr/^not ok \d - no alerts/m
 like(run_script($plan . '$t->expect_kill(); ' . kill_worker()), qr/^ok \d - no alerts/m,
     'a kill that is announced');
 like(run_script($plan . kill_worker()), qr/^not ok \d - no alerts/m, 'a kill that is not');
+like(run_script($plan . '$t->stop(); File::Path::remove_tree($t->testdir());'),
+    qr/^not ok \d - no alerts/m, 'logs that are gone');
 like(run_script($plan . sprintf $log, 'AddressSanitizer'), qr/^not ok \d - no sanitizer/m, 'a sanitizer report');
 like(run_script("$plan \$t->secret('$key'); open my \$f, '>', \$t->testdir() . '/x.log'; print \$f '"
     . substr($key, 4, 14) . q{'; close $f}), qr/^not ok \d - no stream key/m, 'a part of a key in a log');

@@ -35,8 +35,10 @@ clean_up() {
         rmdir "$root/run" 2>/dev/null || true
     else
         [ ! -s "$encoder_log" ] || sed 's/^/ffmpeg: /' "$encoder_log" >&2
-        [ ! -f "$log" ] || grep -E "$trouble" "$log" | tail -n 5 | cut -d ' ' -f 2- >&2
-        say "FAILED; all that nginx said is in $log" >&2
+        if [ -f "$log" ]; then
+            sed -nE "/$trouble/s/^[0-9]+ //p" "$log" | tail -n 5 >&2
+            say "FAILED; all that nginx said is in $log" >&2
+        fi
     fi
     exit "$status"
 }
@@ -127,8 +129,8 @@ playlist() {
 
 playlist_is_there() { playlist 2>/dev/null | grep -q '\.ts'; }
 
-# Stagedoor's line for the accepted publish: the first notice with the username that a connection gets.
-accepted() { grep -m 1 -E "\[notice\].* \*[0-9]+ .*\b$username\b" "$log"; }
+# Stagedoor's line for the accepted publish.
+accepted() { grep -m 1 -F "stagedoor: publish accepted, username: \"$username\"" "$log"; }
 
 is_accepted() { accepted >/dev/null; }
 

@@ -30,6 +30,8 @@ wanted() {
     esac
 }
 
+command -v cargo >/dev/null || die "Rust is missing; see https://rustup.rs/"
+
 # Where there is no apt the operator installs things; what is missing then shows by itself.
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || exit 0
 

@@ -5,10 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use nginx_sys::{
-    NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_exiting, ngx_pid, ngx_process, ngx_quit,
-    ngx_terminate, ngx_uint_t,
-};
+use nginx_sys::{NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_pid, ngx_process, ngx_uint_t};
 use stagedoor_core::registry::Owner;
 
 /// Whether this process carries connections: not a master, cache manager or signaller.
@@ -16,12 +13,6 @@ pub fn is_worker() -> bool {
     // SAFETY: a plain integer that nginx sets before it starts modules in a process.
     let process = unsafe { ngx_process };
     process == NGX_PROCESS_WORKER as ngx_uint_t || process == NGX_PROCESS_SINGLE as ngx_uint_t
-}
-
-/// Whether this process was told to go: its streams end with it, not by their publishers.
-pub fn is_stopping() -> bool {
-    // SAFETY: plain integers that nginx's signal handlers set.
-    unsafe { ngx_exiting != 0 || ngx_quit != 0 || ngx_terminate != 0 }
 }
 
 /// This process, as others can recognise it.

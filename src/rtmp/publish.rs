@@ -28,7 +28,6 @@ use super::latency::Latency;
 use super::{AppConf, ngx_stagedoor_rtmp_module};
 use crate::core::CoreConf;
 use crate::ffi::event::Timer;
-use crate::ffi::process;
 use crate::ffi::session::{Attachment, Session, chunks};
 use crate::live::{LiveError, microseconds_since_1970};
 use crate::worker::{self, Asker, LiveStream, Ticket};
@@ -301,15 +300,10 @@ impl Publisher {
         }
     }
 
-    /// Why a stream ends that ends now.
+    /// Why a stream ends that ends now: its session is being closed, or only the stream is, which
+    /// nothing but the publisher's own command does.
     pub(super) fn end_reason(&self) -> EndReason {
-        if process::is_stopping() && !self.session.is_closing() {
-            EndReason::Shutdown
-        } else if self.session.is_closing() {
-            EndReason::Lost
-        } else {
-            EndReason::Closed
-        }
+        if self.session.is_closing() { EndReason::Lost } else { EndReason::Closed }
     }
 }
 

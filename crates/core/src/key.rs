@@ -1,8 +1,8 @@
 //! Stream keys: the secret a streamer publishes with.
 //!
-//! A key is compared, looked up and named in logs only by its SHA-256. A generated key carries 142 bits
-//! of entropy, so its plain digest cannot be searched; a salt would only make the lookup by index
-//! impossible.
+//! A key is compared, looked up and named in logs only by its SHA-256. A generated key carries 142
+//! bits of entropy, so its plain digest cannot be searched; a salt would only make the lookup by
+//! index impossible.
 
 use std::fmt;
 
@@ -79,8 +79,8 @@ impl fmt::Debug for StreamKey {
     }
 }
 
-/// The letter that a random byte stands for. 248 is the largest multiple of 62 in a byte: the bytes from
-/// there on would make the first letters likelier, so they stand for none.
+/// The letter that a random byte stands for. 248 is the largest multiple of 62 in a byte: the bytes
+/// from there on would make the first letters likelier, so they stand for none.
 fn letter(byte: u8) -> Option<u8> {
     (byte < 248).then(|| ALPHABET[usize::from(byte) % ALPHABET.len()])
 }
@@ -118,7 +118,8 @@ impl fmt::Debug for KeyDigest {
     }
 }
 
-/// The first 8 hex digits of a key's SHA-256: enough to tell keys apart in a log, useless to an attacker.
+/// The first 8 hex digits of a key's SHA-256: enough to tell keys apart in a log, useless to an
+/// attacker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyTag([u8; 4]);
 
@@ -193,7 +194,7 @@ mod tests {
     proptest! {
         #[test]
         fn bytes_without_control_characters_are_a_key_and_stay_as_they_are(
-            raw in proptest::collection::vec((0x20..=0xffu8).prop_filter("DEL", |b| *b != 0x7f), 1..=MAX_LEN)
+            raw in proptest::collection::vec(prop_oneof![0x20..=0x7eu8, 0x80..=0xffu8], 1..=MAX_LEN)
         ) {
             let key = StreamKey::parse(&raw).unwrap();
             prop_assert_eq!(key.expose(), &raw[..]);

@@ -1,4 +1,5 @@
-//! Times as the database holds them: UTC text `YYYY-MM-DD HH:MM:SS.ffffff`, which sorts as it reads.
+//! Times as the database holds them: UTC text `YYYY-MM-DD HH:MM:SS.ffffff`, which sorts as it
+//! reads.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

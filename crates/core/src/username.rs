@@ -1,8 +1,8 @@
 //! Usernames: the public name of a streamer.
 //!
-//! A username becomes a directory name, a part of URLs and of log lines, so it holds nothing that any of
-//! them could take for more than a name. It is checked when it is written and again when it comes out of
-//! the database.
+//! A username becomes a directory name, a part of URLs and of log lines, so it holds nothing that
+//! any of them could take for more than a name. It is checked when it is written and again when it
+//! comes out of the database.
 
 use std::fmt;
 
@@ -26,7 +26,8 @@ pub enum UsernameError {
 
 /// 1 to 64 characters of `[A-Za-z0-9_.@+-]`, the first of them neither `.` nor `-`.
 ///
-/// Two usernames that differ only in case are one streamer to the database, which compares without case.
+/// Two usernames that differ only in case are one streamer to the database, which compares without
+/// case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Username(String);
 

@@ -5,8 +5,8 @@ package Test::Nginx;
 #
 # The calls are those of nginx's own test suite, so that a script which uses
 # nothing else also runs on nginx's library.  Added here: secret(),
-# may_hold_secrets(), expect_kill() and expect_alert(), all about the final
-# checks (Test::Nginx::Checks).
+# may_hold_secrets(), expect_kill(), expect_alert() and allow_alert(), all about
+# the final checks (Test::Nginx::Checks).
 #
 # Environment:
 #   TEST_NGINX_BINARY      the nginx to run                       nginx
@@ -171,12 +171,12 @@ sub write_file_expand {
     return $self->write_file($name, $content);
 }
 
-# The modules and the error log are left out where the configuration has its own.
+# The user, the modules and the error log are left out where the configuration has its own.
 sub _globals {
     my ($self, $content) = @_;
 
     my @lines = ("pid $self->{testdir}/nginx.pid;");
-    push @lines, 'user root;' if $> == 0;
+    push @lines, 'user root;' if $> == 0 && $content !~ /^user\s/m;
     push @lines, "error_log $self->{testdir}/error.log info;"
         unless $content =~ /^error_log\s/m;
     push @lines, $ENV{TEST_NGINX_GLOBALS} if $ENV{TEST_NGINX_GLOBALS};
@@ -225,7 +225,8 @@ sub run {
     $conf //= "$testdir/nginx.conf";
     unlink "$testdir/nginx.pid";
 
-    my @foreground = _says_daemon($conf) ? () : ('-g', 'daemon off;');
+    # Nginx has to stay our child; a configuration that does not say so is told.
+    my @foreground = _says($conf, qr/^\s*daemon\s/m) ? () : ('-g', 'daemon off;');
     my $pid = spawn(sub {
         open STDERR, '>>', "$testdir/stderr.log" or die "Can't open stderr.log: $!\n";
         exec $NGINX, '-p', "$testdir/", '-c', $conf, '-e', "$testdir/error.log", @foreground
@@ -234,11 +235,23 @@ sub run {
 
     $self->{nginx} = $pid;
     $self->{ran}   = 1;
-    return $self if $self->waitforfile("$testdir/nginx.pid", $pid);
+    return $self if $self->waitforfile("$testdir/nginx.pid", $pid) && _wait_workers($pid, $conf);
 
-    reap($pid);
-    delete $self->{nginx};
+    $self->stop();
     die "Can't start nginx: " . $self->read_file('stderr.log');
+}
+
+# The pid file comes before the workers, and a signal that comes between the
+# two is lost: the master looks at its flags only after the next one.
+sub _wait_workers {
+    my ($pid, $conf) = @_;
+    return 1 if _says($conf, qr/^\s*master_process\s+off/m);
+    for (1 .. 250) {
+        return 1 if children($pid);
+        return 0 if defined reap($pid);
+        sleep 0.02;
+    }
+    return 0;
 }
 
 sub try_run {
@@ -248,11 +261,11 @@ sub try_run {
     _missing($message);
 }
 
-# Nginx has to stay our child; a configuration that does not say so is told.
-sub _says_daemon {
-    my ($conf) = @_;
+sub _says {
+    my ($conf, $pattern) = @_;
     open my $fh, '<', $conf or die "Can't open $conf: $!\n";
-    return grep { /^\s*daemon\s/ } <$fh>;
+    local $/;
+    return <$fh> =~ $pattern;
 }
 
 # Returns when the old workers no longer accept, or after five seconds
@@ -276,6 +289,7 @@ sub reload {
 sub stop {
     my ($self) = @_;
     my $pid = delete $self->{nginx} // return $self;
+    return $self if defined reap($pid);
 
     kill QUIT => $pid;
     return $self if defined wait_exit($pid, QUIT_TIMEOUT);
@@ -365,6 +379,13 @@ sub expect_kill {
 sub expect_alert {
     my ($self, @patterns) = @_;
     $self->{checks}->expect_alert(@patterns);
+    return $self;
+}
+
+# The same, of lines that may come or not.
+sub allow_alert {
+    my ($self, @patterns) = @_;
+    $self->{checks}->allow_alert(@patterns);
     return $self;
 }
 

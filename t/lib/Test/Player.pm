@@ -8,6 +8,7 @@ use warnings;
 
 use parent 'Exporter';
 
+use File::Temp ();
 use JSON::PP   ();
 use List::Util qw(sum);
 
@@ -16,7 +17,7 @@ use Test::Nginx::Port qw(port);
 use Test::Process     ();
 use Test::RTMP::Media qw(colour_name);
 
-our @EXPORT_OK = qw(colours hls_url inspect playlist);
+our @EXPORT_OK = qw(colours hls_url inspect pictures playlist);
 
 # Seconds that a playlist or file may take to be read.
 use constant TIMEOUT => 20;
@@ -54,6 +55,18 @@ sub inspect {
         };
     }
     return \%found;
+}
+
+# How many pictures the segments of a directory's playlist hold.  They are put
+# together before they are read: what a player would skip at a seam counts, too.
+sub pictures {
+    my ($directory) = @_;
+    my $all = File::Temp->new(SUFFIX => '.ts');
+    binmode $all;
+    print $all map { _slurp("$directory/$_") } @{_parse(_slurp("$directory/index.m3u8"))->{segments}};
+    close $all or die "Can't write $all: $!\n";
+    my $seen = inspect("$all") // return 0;
+    return $seen->{video}{frames};
 }
 
 # The names of the colours of the pictures, frame by frame, as they are decoded.

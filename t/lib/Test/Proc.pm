@@ -10,13 +10,14 @@ use parent 'Exporter';
 use POSIX       qw(WNOHANG _exit);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(children is_running is_shutting_down reap sockets spawn title wait_exit);
+our @EXPORT_OK = qw(children is_halted is_running is_shutting_down reap sockets spawn title wait_exit);
 
 # The pids whose parent is the given one.
 sub children {
     my ($parent) = @_;
     my $list = _read("/proc/$parent/task/$parent/children") // return;
-    return sort { $a <=> $b } split ' ', $list;
+    my @pids = sort { $a <=> $b } split ' ', $list;
+    return @pids;
 }
 
 # What a process calls itself: nginx says there what a worker does.
@@ -38,6 +39,9 @@ sub is_running {
     my $stat = _read("/proc/$pid/stat") // return 0;
     return $stat !~ /\) Z /;
 }
+
+# Whether a process was stopped by SIGSTOP; that takes a moment to reach it.
+sub is_halted { my ($pid) = @_; return (_read("/proc/$pid/stat") // '') =~ /\) T / }
 
 # A process's TCP connections over IPv4, as [local port, remote port].
 sub sockets {

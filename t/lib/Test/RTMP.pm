@@ -214,7 +214,7 @@ sub close {
 
 sub abort {
     my ($self) = @_;
-    setsockopt $self->{socket}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
+    setsockopt $self->{socket}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0 unless $self->is_closed();
     return $self->close();
 }
 
@@ -282,6 +282,9 @@ sub go_live {
 }
 
 sub stop_media { delete $_[0]{live}; return }
+
+# How many pictures were sent, since the client was made.
+sub pictures { return $_[0]{frame} }
 
 # Metadata and decoder configurations go ahead, once a publish.
 sub _media {

@@ -12,15 +12,18 @@ use warnings;
 
 use parent 'Exporter';
 
-use File::Path qw(make_path);
-use JSON::PP   ();
+use Digest::SHA qw(sha256_hex);
+use Fcntl       qw(F_SETLKW F_WRLCK SEEK_SET);
+use File::Path  qw(make_path);
+use IPC::Open2  qw(open2);
+use JSON::PP    ();
 
 use Test::Nginx   ();
 use Test::Process ();
-use Test::Proc    qw(children is_running is_shutting_down sockets title);
+use Test::Proc    qw(children is_halted is_running is_shutting_down sockets title);
 use Test::RTMP    ();
 
-our @EXPORT_OK = qw(wait_for);
+our @EXPORT_OK = qw(key_tag wait_for);
 
 # Seconds that the command may take.
 use constant TIMEOUT => 10;
@@ -31,6 +34,9 @@ sub wait_for {
     my ($condition, $timeout) = @_;
     return Test::RTMP::wait_until($condition, $timeout);
 }
+
+# What stands for a key in the log: the first 8 hex digits of its SHA-256.
+sub key_tag { my ($key) = @_; return substr sha256_hex($key), 0, 8 }
 
 # init => 0 leaves the database to the test.
 sub new {
@@ -89,6 +95,64 @@ sub sql {
     return $json eq '' ? () : @{JSON::PP::decode_json($json)};
 }
 
+# Takes the whole database, so that nobody can read it, until the lock is undefined.
+# Only one that is no longer in WAL mode can be taken from processes that have it open:
+# not_wal() before nginx starts.
+sub lock {
+    my ($self) = @_;
+    my $pid = open2(my $out, my $in, qw(sqlite3 -batch -bail -cmd), '.timeout 5000', $self->{db});
+    my $lock = bless { pid => $pid, in => $in, out => $out }, 'Test::Stagedoor::Lock';
+    syswrite $in, "BEGIN EXCLUSIVE; SELECT 'locked';\n";
+    my $answer = <$out> // '';
+    return $lock if $answer eq "locked\n";
+    die "sqlite3 does not lock: $answer\n";
+}
+
+sub not_wal { my ($self) = @_; return $self->sql('PRAGMA journal_mode = DELETE') }
+
+sub Test::Stagedoor::Lock::DESTROY {
+    my ($lock) = @_;
+    local ($?, $!);
+    close $lock->{in};
+    waitpid $lock->{pid}, 0;
+}
+
+# A process that holds the lock of one that writes, or all locks, as one that
+# recovers the log does: bytes of the -shm file, which is there while a worker has
+# the database open (https://www.sqlite.org/walformat.html, section 2.3).
+sub lock_writes { my ($self) = @_; return $self->_lock(120, 1) }
+sub lock_all    { my ($self) = @_; return $self->_lock(120, 8) }
+
+sub _lock {
+    my ($self, $start, $length) = @_;
+
+    my $done = $self->{t}->testdir() . '/locked';
+    unlink $done;
+    my $lock = pack 's s x4 q q i x4', F_WRLCK, SEEK_SET, $start, $length, 0;
+    my $process = Test::Process->start({ timeout => 30 }, $^X, '-e', <<'END', "$self->{db}-shm", F_SETLKW, $lock =~ s/(.)/sprintf '%02x', ord $1/segr, $done);
+        my ($shm, $command, $lock, $done) = @ARGV;
+        open my $fh, '+<', $shm or die "$shm: $!\n";
+        fcntl $fh, $command, pack 'H*', $lock or die "fcntl: $!\n";
+        open my $mark, '>', $done; print $mark 1; close $mark;
+        sleep 60;
+END
+    $self->{t}->waitforfile($done, $process->pid()) or die 'lock: ' . $process->output() . "\n";
+    return $process;
+}
+
+# Directories below the testdir that belong to workers which run as somebody
+# else; made where they are not there.  Only root can give files away.
+sub give_to {
+    my ($self, $user, @directories) = @_;
+    my ($uid, $gid) = (getpwnam $user)[2, 3];
+    for my $directory (map { $self->{t}->testdir() . "/$_" } @directories) {
+        make_path($directory);
+        next if $> != 0;
+        chown $uid, $gid, $directory, glob "$directory/*" or die "Can't chown $directory: $!\n";
+    }
+    return;
+}
+
 ###############################################################################
 # nginx
 
@@ -143,6 +207,32 @@ sub worker_of {
     return;
 }
 
+# Runs code that connects; this worker takes every connection, because the others are halted.
+sub on_worker {
+    my ($self, $worker, $code) = @_;
+    my @others = grep { $_ != $worker } $self->_workers();
+    kill STOP => @others;
+    my $halted = wait_for(sub { !grep { !is_halted($_) } @others }, 5);
+    my @result = eval { $halted or die "on_worker: a worker does not halt\n"; $code->() };
+    my $error = $@;
+    kill CONT => @others;
+    die $error if $error;
+    return wantarray ? @result : $result[0];
+}
+
+# A client that is ready to publish or play on one of these workers.  The kernel
+# spreads connections as it likes: those that go elsewhere are closed.
+sub client_on {
+    my ($self, $workers, %arg) = @_;
+    for (1 .. 200) {
+        my $client = Test::RTMP->new(%arg)->ready();
+        my $worker = $self->worker_of($client);
+        return $client if $worker && grep { $_ == $worker } @$workers;
+        $client->close();
+    }
+    die "client_on: no connection goes to @$workers\n";
+}
+
 # kill -9 of a worker, announced to the final checks; returns when it is gone.
 sub kill_worker {
     my ($self, $pid) = @_;
@@ -155,6 +245,14 @@ sub kill_worker {
 
 ###############################################################################
 # The log
+
+# Waits until the log tells of the end of every stream that it tells of as accepted:
+# their usernames are free then.
+sub wait_for_ends {
+    my ($self, $username) = @_;
+    my $of = sub { scalar $self->log_lines(text => qr/stagedoor: publish $_[0].*username: "\Q$username\E"/) };
+    return wait_for(sub { $of->('accepted') == $of->('(?:ended|stopped)') }, 5);
+}
 
 # The lines of an error log as {time, level, pid, connection, text}, those that
 # match if a level or a pattern is given: log_lines(level => 'warn', text => qr/…/).

@@ -1,4 +1,5 @@
-//! The store as the `stagedoor` command uses it: it creates, migrates and changes, and waits for locks.
+//! The store as the `stagedoor` command uses it: it creates, migrates and changes, and waits for
+//! locks.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -84,8 +85,8 @@ pub struct Store {
 impl Store {
     /// Creates the database, or brings it up to date.
     ///
-    /// A file made by root in somebody else's directory is given to the directory's owner and group, and
-    /// SQLite makes its side files likewise, so that nginx's workers can use them.
+    /// A file made by root in somebody else's directory is given to the directory's owner and
+    /// group, and SQLite makes its side files likewise, so that nginx's workers can use them.
     pub fn create(path: &Path) -> Result<(Self, Init), AdminError> {
         let created = file::create(path)?;
         let store = Self::connect(path).and_then(|store| store.initialise());

@@ -6,11 +6,11 @@ use super::connection::open_immutable;
 use super::error::StoreError;
 use super::stamp::Stamp;
 
-/// Whether a worker could answer keys from this database: it is there and has the schema and version that
-/// this Stagedoor knows.
+/// Whether a worker could answer keys from this database: it is there and has the schema and
+/// version that this Stagedoor knows.
 ///
-/// The caller is often root. SQLite opens the file as immutable, so no `-wal`, `-shm` or `-journal` file of
-/// root's comes into being, and none that is there is read.
+/// The caller is often root. SQLite opens the file as immutable, so no `-wal`, `-shm` or `-journal`
+/// file of root's comes into being, and none that is there is read.
 pub fn check(path: &Path) -> Result<(), StoreError> {
     Stamp::of(path)?;
     open_immutable(path).map(drop)

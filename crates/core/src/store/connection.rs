@@ -1,10 +1,10 @@
 //! A worker's connection: open as long as the file under its name stays the same one.
 
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
@@ -30,8 +30,8 @@ struct Opened {
 enum Mode {
     /// Read and written, or only read if the file says so.
     Shared,
-    /// A WAL database needs its index even to be read. Where this user can make none and there is no log to
-    /// read, the file alone is the database as long as its stamp stays.
+    /// A WAL database needs its index even to be read. Where this user can make none and there is
+    /// no log to read, the file alone is the database as long as its stamp stays.
     Immutable,
 }
 
@@ -44,11 +44,12 @@ impl Database {
         &self.path
     }
 
-    /// The connection to the file that stands under the path now, with the schema this Stagedoor knows.
+    /// The connection to the file that stands under the path now, with the schema this Stagedoor
+    /// knows.
     ///
-    /// When the file is gone the connection stays, unused: the file may come back, and while it is open its
-    /// inode and those of its side files cannot become another file's.
-    /// Each statement on it, and its opening, waits for a lock so long at most.
+    /// Each statement on it, and its opening, waits for a lock so long at most. When the file is
+    /// gone the connection stays, unused: the file may come back, and while it is open its inode
+    /// and those of its side files cannot become another file's.
     pub(super) fn ready(&mut self, wait: Duration) -> Result<&mut Connection, StoreError> {
         let stamp = Stamp::of(&self.path)?;
         if let Some(former) = self.open.as_ref().filter(|open| open.stamp.id != stamp.id) {
@@ -88,9 +89,12 @@ impl Opened {
         Ok(Self { db, stamp, side_files: SideFiles::of(path), mode })
     }
 
-    /// Takes leave of a database that another one has replaced: what its log holds goes into its file, wherever
-    /// that is by now, and the log out of its successor's way.
+    /// Takes leave of a database that another one has replaced: what its log holds goes into its
+    /// file, wherever that is by now, and the log out of its successor's way.
     fn leave(&self, path: &Path) -> Result<(), StoreError> {
+        if self.mode == Mode::Immutable {
+            return Ok(()); // it has no log, and can remove none
+        }
         // Best effort: where nothing can be written, nothing was.
         let _ = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         self.side_files.remove(path)
@@ -101,16 +105,14 @@ impl Opened {
     }
 }
 
-/// Opens for reading and writing, never creating. SQLite itself falls back to reading where the file's
-/// permissions allow no more.
+/// Opens for reading and writing, never creating. SQLite itself falls back to reading where the
+/// file's permissions allow no more.
 fn open_shared(path: &Path, wait: Duration) -> Result<Connection, StoreError> {
     let fault = |error| StoreError::from_sqlite(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(fault)?;
     db.busy_timeout(wait).map_err(fault)?;
     configure(&db).map_err(fault)?;
-    // On close, a log is neither copied into the database nor removed: by then its name may be another's.
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fault)?;
     schema::expect_version(&db, path)?;
     schema::expect_tables(&db, path)?;
     Ok(db)
@@ -121,8 +123,13 @@ pub(super) fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
-    let db = Connection::open_with_flags(immutable_uri(path), flags)
-        .map_err(|error| StoreError::from_sqlite(path, &error))?;
+    let db = Connection::open_with_flags(immutable_uri(path), flags).map_err(|error| {
+        // SQLite says that it cannot open a URI; the system says why.
+        match File::open(path) {
+            Err(reason) => StoreError::from_io(path, &reason),
+            Ok(_) => StoreError::from_sqlite(path, &error),
+        }
+    })?;
     schema::expect_version(&db, path)?;
     schema::expect_tables(&db, path)?;
     Ok(db)

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Error, ErrorCode};
 use thiserror::Error;
 
-/// Why the database did not answer. The text completes "stagedoor: …" in a log and never holds a key.
+/// Why the database did not answer. The text completes "stagedoor: …" in a log and never holds a
+/// key.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StoreError {
     #[error("database \"{path}\" does not exist, \"stagedoor init\" creates it")]

@@ -1,7 +1,8 @@
 //! The history of sessions, as a worker writes it.
 //!
-//! Rows wait in a bounded queue and are written in order, those that wait in one transaction. Writing never
-//! waits for another writer: a locked database leaves the queue as it is, to be tried again.
+//! Rows wait in a bounded queue and are written in order, those that wait in one transaction.
+//! Writing never waits for another writer: a locked database leaves the queue as it is, to be tried
+//! again.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
@@ -12,11 +13,12 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use super::error::StoreError;
 use crate::timestamp;
 
-/// How many rows may wait. Beyond it the oldest is dropped: of a long fault, the end is what matters.
+/// How many rows may wait. Beyond it the oldest is dropped: of a long fault, the end is what
+/// matters.
 pub(super) const MAX_WAITING: usize = 4096;
 
-/// How many rows one transaction takes, so that keys that are asked meanwhile wait for some milliseconds at
-/// most.
+/// How many rows one transaction takes, so that keys that are asked meanwhile wait for some
+/// milliseconds at most.
 const BATCH: usize = 256;
 
 /// Names a session within the life of its worker.
@@ -37,7 +39,8 @@ pub enum SessionEvent {
         at: SystemTime,
         reason: EndReason,
     },
-    /// The worker that had this streamer's session died: what the streamer had open by then has ended.
+    /// The worker that had this streamer's session died: what the streamer had open by then has
+    /// ended.
     Lost {
         streamer_id: i64,
         at: SystemTime,
@@ -87,8 +90,8 @@ const STOP: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?4), end_reason = ?5
     WHERE id = ?1 AND streamer_id = ?2 AND started_at = ?3 AND stopped_at IS NULL";
 
-/// A session that started since is not the lost one, unless it started in the future (`?3` is now): then the
-/// clock was set back.
+/// A session that started since is not the lost one, unless it started in the future (`?3` is now):
+/// then the clock was set back.
 const LOST: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?2), end_reason = ?4
     WHERE streamer_id = ?1 AND stopped_at IS NULL AND (started_at <= ?2 OR started_at > ?3)";
@@ -127,9 +130,11 @@ impl History {
         self.waiting.len()
     }
 
-    /// Writes a batch of what waits in one transaction, or nothing, and returns how many events that was.
+    /// Writes a batch of what waits in one transaction, or nothing, and returns how many events
+    /// that was.
     ///
-    /// An event that the database refuses by a constraint would be refused for ever: it is left out.
+    /// An event that the database refuses by a constraint would be refused for ever: it is left
+    /// out.
     pub(super) fn flush(&mut self, db: &mut Connection, path: &Path) -> Result<usize, StoreError> {
         let batch = self.waiting.len().min(BATCH);
         // What the batch does to `open`; it comes true with the commit.

@@ -1,7 +1,8 @@
 //! The native schema, as the ordered list of its migrations.
 //!
-//! `user_version` counts the migrations that a database has been through; each runs in a transaction of its
-//! own together with the step of the counter. A migration that was released is never edited.
+//! `user_version` counts the migrations that a database has been through; each runs in a
+//! transaction of its own together with the step of the counter. A migration that was released is
+//! never edited.
 
 use std::path::Path;
 
@@ -10,8 +11,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::StoreError;
 use super::{history, lookup};
 
-/// `AUTOINCREMENT`: an id is never used twice, so what is known of a removed streamer by id cannot become
-/// another's. Of the indices on `sessions`, the first serves the history, the second who is live.
+/// `AUTOINCREMENT`: an id is never used twice, so what is known of a removed streamer by id cannot
+/// become another's. Of the indices on `sessions`, the first serves the history, the second who is
+/// live.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE streamers (
         id             INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -15,9 +15,9 @@ pub(super) struct FileId {
     ino: u64,
 }
 
-/// A file and its state. SQLite trusts its page cache as long as the log says nothing new, so it does not see
-/// a file that was overwritten in place or made unreadable; the change time shows both, and checkpoints too,
-/// which are rare enough.
+/// A file and its state. SQLite trusts its page cache as long as the log says nothing new, so it
+/// does not see a file that was overwritten in place or made unreadable; the change time shows
+/// both, and checkpoints too, which are rare enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) id: FileId,
@@ -64,9 +64,11 @@ impl SideFiles {
         Self(SIDE_FILES.map(id))
     }
 
-    /// Removes those that still stand under their name, after their database went away from beneath them.
+    /// Removes those that still stand under their name, after their database went away from beneath
+    /// them.
     ///
-    /// The caller holds the former database open, so that none of the inodes can be another file's by now.
+    /// The caller holds the former database open, so that none of the inodes can be another file's
+    /// by now.
     pub(super) fn remove(self, path: &Path) -> Result<(), StoreError> {
         let now = Self::of(path);
         for (suffix, (then, now)) in SIDE_FILES.into_iter().zip(self.0.into_iter().zip(now.0)) {

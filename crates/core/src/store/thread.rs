@@ -1,7 +1,8 @@
 //! The store thread: one per nginx worker, it owns the worker's only connection.
 //!
-//! The event loop asks and records without ever waiting; answers come back as [`Report`]s, announced by a
-//! wake-up. Keys are answered in order and before session rows are written. See [`super`] on locking.
+//! The event loop asks and records without ever waiting; answers come back as [`Report`]s,
+//! announced by a wake-up. Keys are answered in order and before session rows are written. See
+//! [`super`] on locking.
 
 use std::fmt;
 use std::io;
@@ -43,7 +44,8 @@ pub enum StoreGone {
 pub enum Report {
     /// To the [`StoreThread::ask`] with this ticket.
     Answer { ticket: u64, verdict: Result<Verdict, StoreError> },
-    /// For the error log: the database went out of order, or came back; rows of the history were dropped.
+    /// For the error log: the database went out of order, or came back; rows of the history were
+    /// dropped.
     Log { level: Level, text: String },
 }
 
@@ -55,7 +57,8 @@ pub enum Level {
     Error,
 }
 
-/// The event loop's end of a store thread. Dropping it ends the thread without waiting for anything.
+/// The event loop's end of a store thread. Dropping it ends the thread without waiting for
+/// anything.
 pub struct StoreThread {
     inbox: Arc<Inbox>,
 }
@@ -63,8 +66,9 @@ pub struct StoreThread {
 impl StoreThread {
     /// Starts the thread, which opens the database at once and reports if that goes wrong.
     ///
-    /// `wake` is called from the thread whenever a report is waiting; it must not block. The thread inherits
-    /// the caller's signal mask: block all signals around this call, as nginx does for its own threads.
+    /// `wake` is called from the thread whenever a report is waiting; it must not block. The thread
+    /// inherits the caller's signal mask: block all signals around this call, as nginx does for its
+    /// own threads.
     pub fn spawn(settings: Settings, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
         Self::spawn_with(settings, lookup::native, wake)
     }

@@ -35,8 +35,9 @@ pub(super) fn remove(path: &Path) {
     let _ = fs::remove_file(path);
 }
 
-/// Gives what root made to whom the directory belongs; a directory that its group may write makes a database
-/// that the group may write. SQLite gives the side files the mode of the database, and, for root, its owner.
+/// Gives what root made to whom the directory belongs; a directory that its group may write makes a
+/// database that the group may write. SQLite gives the side files the mode of the database, and,
+/// for root, its owner.
 fn hand_over(path: &Path, directory: &Path) -> io::Result<()> {
     let (file, directory) = (fs::metadata(path)?, fs::metadata(directory)?);
     if file.uid() == ROOT && (file.uid(), file.gid()) != (directory.uid(), directory.gid()) {
@@ -48,7 +49,8 @@ fn hand_over(path: &Path, directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A log beside a database that has just come into being is that of a former one, and would be read into it.
+/// A log beside a database that has just come into being is that of a former one, and would be read
+/// into it.
 fn remove_logs(path: &Path) -> io::Result<()> {
     for suffix in ["-wal", "-shm", "-journal"] {
         match fs::remove_file(side_file(path, suffix)) {

@@ -1,6 +1,7 @@
 //! What the event loop and the store thread hand each other.
 //!
-//! Both sides hold the lock for a push or a take only, so the event loop never waits for a database.
+//! Both sides hold the lock for a push or a take only, so the event loop never waits for a
+//! database.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,8 +11,8 @@ use super::{Report, StoreGone};
 use crate::key::KeyDigest;
 use crate::store::history::{MAX_WAITING, SessionEvent};
 
-/// How many keys may wait for a thread that does not come round to them. Each of their callers has a
-/// time limit of its own; beyond this the next one is refused at once.
+/// How many keys may wait for a thread that does not come round to them. Each of their callers has
+/// a time limit of its own; beyond this the next one is refused at once.
 const MAX_ASKS: usize = 4096;
 
 /// A key that waits for its answer.

@@ -17,8 +17,8 @@ use crate::store::lookup::{Lookup, Verdict};
 /// How long one attempt waits for a lock.
 const ATTEMPT: Duration = Duration::from_millis(250);
 
-/// How long a key is held while the database is locked: below `stagedoor_timeout`'s default, so that the
-/// caller hears the reason.
+/// How long a key is held while the database is locked: below `stagedoor_timeout`'s default, so
+/// that the caller hears the reason.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// How soon rows that could not be written are tried again.
@@ -126,8 +126,8 @@ impl<'a> Loop<'a> {
         })
     }
 
-    /// Runs one piece of work on the database. A panic becomes an error; after an error that may lie in the
-    /// connection, the next piece of work has a new one.
+    /// Runs one piece of work on the database. A panic becomes an error; after an error that may
+    /// lie in the connection, the next piece of work has a new one.
     fn guarded<T>(
         &mut self,
         work: impl FnOnce(&mut Database, &mut History) -> Result<T, StoreError>,
@@ -188,7 +188,8 @@ impl<'a> Loop<'a> {
         self.dropped += dropped + excess;
     }
 
-    /// Writes what waits, without waiting for a lock; what could not be written is tried again later.
+    /// Writes what waits, without waiting for a lock; what could not be written is tried again
+    /// later.
     fn flush(&mut self) {
         let result = if self.health.is_good() { self.write() } else { Ok(0) };
         let said = match &result {

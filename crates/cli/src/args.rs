@@ -1,0 +1,92 @@
+//! What may stand on the command line, and the help.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+const DEFAULT_DB: &str = "/var/lib/stagedoor/stagedoor.db";
+
+const ABOUT: &str = "Manage who may stream: streamers, their stream keys and their sessions.";
+
+const EXAMPLES: &str = "\
+Examples:
+  stagedoor init                     create the database (once)
+  stagedoor add benw                 add a streamer; prints the stream key
+  stagedoor list                     who there is, and who is live
+  stagedoor ban benw                 keep benw out until \"stagedoor unban benw\"
+  stagedoor --json list | jq -r '.[] | select(.is_live) | .username'
+
+What the streamer enters in OBS, under Settings, Stream:
+  Service      Custom...
+  Server       rtmp://YOUR-SERVER/APPLICATION      (of nginx.conf, e.g. rtmp://example.org/live)
+  Stream Key   the key that \"stagedoor add\" printed
+
+On a terminal lists are tables; into a pipe they are lines of columns separated by tabs,
+without a header. Times are UTC. Exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong usage.";
+
+#[derive(Debug, Parser)]
+#[command(name = "stagedoor", version, about = ABOUT, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The database, as in `stagedoor_db` of nginx.conf
+    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(env = "STAGEDOOR_DB", default_value = DEFAULT_DB)]
+    pub(crate) db: PathBuf,
+
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create the database, or bring it up to date
+    ///
+    /// What is in the database stays. A database that root creates in the directory of another
+    /// user, such as nginx's www-data, belongs to that user, so that nginx can use it.
+    Init,
+
+    /// Add a streamer; prints the stream key, once
+    ///
+    /// The database holds a digest of the key only: a lost key cannot be shown again, but replaced
+    /// with "stagedoor rotate".
+    Add {
+        /// 1 to 64 of A-Z a-z 0-9 _ . @ + -, not starting with "." or "-"; viewers see it
+        username: String,
+    },
+
+    /// List the streamers: active?, live?, last stream
+    List,
+
+    /// Show one streamer, with the last sessions
+    Show { username: String },
+
+    /// Give a streamer a new key; prints it, once
+    ///
+    /// The old key stops working.
+    Rotate { username: String },
+
+    /// Keep a streamer from streaming; key and history stay
+    Ban { username: String },
+
+    /// Let a banned streamer stream again, with the same key
+    Unban { username: String },
+
+    /// Remove a streamer and the history of their sessions
+    ///
+    /// Nothing of the streamer is left, client addresses included. To keep the history, ban the
+    /// streamer instead.
+    Remove { username: String },
+
+    /// Show the history: start, end, why it ended, client address, duration
+    Sessions {
+        /// Of this streamer only
+        username: Option<String>,
+
+        /// Show that many sessions, the latest first
+        #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
+        limit: u32,
+    },
+}

@@ -1,0 +1,255 @@
+//! What each command does.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use stagedoor_core::key::StreamKey;
+use stagedoor_core::store::{AdminError, Init, Session, Store, StoreError, Streamer};
+use stagedoor_core::username::{Username, UsernameError};
+use thiserror::Error;
+
+use crate::args::{Args, Command};
+use crate::json;
+use crate::screen::{Cell, Screen, Tone};
+
+/// How many sessions `show` shows.
+const LAST_SESSIONS: u32 = 10;
+
+/// Why a command was refused, with the way on where there is one.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    #[error("{0} (\"stagedoor list\" shows all)")]
+    UnknownStreamer(AdminError),
+    #[error("{0} (\"stagedoor rotate {1}\" gives them a new key)")]
+    UsernameTaken(AdminError, Username),
+    #[error("{0} (with --db or STAGEDOOR_DB elsewhere)")]
+    Missing(StoreError),
+    #[error(transparent)]
+    Store(AdminError),
+    #[error(transparent)]
+    Username(#[from] UsernameError),
+    #[error("the output could not be written: {0}")]
+    Output(#[from] io::Error),
+    #[error("the key could not be printed: {0} (\"stagedoor rotate {1}\" makes another one)")]
+    KeyLost(io::Error, String),
+}
+
+impl From<AdminError> for Refusal {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::UnknownStreamer(_) => Self::UnknownStreamer(error),
+            AdminError::UsernameTaken(ref username) => {
+                let username = username.clone();
+                Self::UsernameTaken(error, username)
+            }
+            AdminError::Store(error @ StoreError::Missing { .. }) => Self::Missing(error),
+            error => Self::Store(error),
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, screen: Screen) -> Result<(), Refusal> {
+    let Args { db, json, command } = args;
+    match (Run { db, json: *json, screen }).run(command) {
+        // Whoever reads has seen enough.
+        Err(Refusal::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+struct Run<'a> {
+    db: &'a Path,
+    json: bool,
+    screen: Screen,
+}
+
+impl Run<'_> {
+    fn run(&self, command: &Command) -> Result<(), Refusal> {
+        match command {
+            Command::Init => self.init(),
+            Command::Add { username } => self.add(username),
+            Command::List => self.list(),
+            Command::Show { username } => self.show(username),
+            Command::Rotate { username } => self.rotate(username),
+            Command::Ban { username } => self.set_active(username, false),
+            Command::Unban { username } => self.set_active(username, true),
+            Command::Remove { username } => self.remove(username),
+            Command::Sessions { username, limit } => self.sessions(username.as_deref(), *limit),
+        }
+    }
+
+    fn init(&self) -> Result<(), Refusal> {
+        let (_, init) = Store::create(self.db)?;
+        let path = self.db.to_string_lossy();
+        self.print(&json::Database::new(&path, init), || match init {
+            Init::Created => format!("{path}: created\n"),
+            Init::Updated { from, to } => format!("{path}: updated from version {from} to {to}\n"),
+            Init::UpToDate => format!("{path}: is up to date\n"),
+        })
+    }
+
+    fn add(&self, username: &str) -> Result<(), Refusal> {
+        let username = Username::parse(username)?;
+        let key = self.open()?.add(&username)?;
+        self.print_key(username.as_str(), &key, "is added")
+    }
+
+    fn rotate(&self, username: &str) -> Result<(), Refusal> {
+        let mut store = self.open()?;
+        let username = store.show(username)?.username;
+        let key = store.rotate(&username)?;
+        self.print_key(&username, &key, "has a new key, the old one no longer works")
+    }
+
+    /// The key is shown this once. Into a pipe it goes alone.
+    fn print_key(&self, username: &str, key: &StreamKey, done: &str) -> Result<(), Refusal> {
+        let key = String::from_utf8_lossy(key.expose());
+        let text = || match self.screen.is_terminal {
+            false => format!("{key}\n"),
+            true => format!(
+                "{username} {done}. The stream key, which is shown this once:\n\n    {}\n\n\
+                 In OBS, under Settings, Stream: Service \"Custom...\", Server \
+                 rtmp://YOUR-SERVER/APPLICATION,\nand this as the Stream Key.\n",
+                self.screen.paint(&key, Tone::Strong)
+            ),
+        };
+        let printed = self.print(&json::Key { username, key: &key }, text);
+        printed.map_err(|refusal| match refusal {
+            Refusal::Output(error) => Refusal::KeyLost(error, username.to_owned()),
+            refusal => refusal,
+        })
+    }
+
+    fn list(&self) -> Result<(), Refusal> {
+        let streamers = self.open()?.list()?;
+        let json: Vec<_> = streamers.iter().map(json::Streamer::new).collect();
+        self.print(&json, || {
+            if streamers.is_empty() && self.screen.is_terminal {
+                return "No streamers yet. \"stagedoor add USERNAME\" adds one.\n".to_owned();
+            }
+            let rows: Vec<_> = streamers
+                .iter()
+                .map(|streamer| {
+                    let last = self.time(streamer.last_started_at.as_deref());
+                    [streamer.username.as_str().into(), active(streamer), live(streamer), last]
+                })
+                .collect();
+            self.screen.table(["USERNAME", "ACTIVE", "LIVE", "LAST STREAM"], &rows)
+        })
+    }
+
+    fn show(&self, username: &str) -> Result<(), Refusal> {
+        let store = self.open()?;
+        let streamer = store.show(username)?;
+        let sessions = store.sessions(Some(username), LAST_SESSIONS)?;
+        self.print(&json::Streamer::new(&streamer).with_sessions(&sessions), || {
+            let rows = [
+                ["username".into(), streamer.username.as_str().into()],
+                ["active".into(), active(&streamer)],
+                ["live".into(), live(&streamer)],
+                ["added".into(), self.time(Some(&streamer.created_at))],
+                ["key since".into(), self.time(Some(&streamer.key_changed_at))],
+            ];
+            let streamer = self.screen.table(["STREAMER", ""], &rows);
+            match sessions.is_empty() {
+                true => streamer,
+                false => format!("{streamer}\n{}", self.session_table(&sessions)),
+            }
+        })
+    }
+
+    fn set_active(&self, username: &str, is_active: bool) -> Result<(), Refusal> {
+        let mut store = self.open()?;
+        store.set_active(username, is_active)?;
+        let streamer = store.show(username)?;
+        self.print(&json::Streamer::new(&streamer), || match is_active {
+            true => format!("{} may stream\n", streamer.username),
+            false => format!("{} is banned\n", streamer.username),
+        })
+    }
+
+    fn remove(&self, username: &str) -> Result<(), Refusal> {
+        let mut store = self.open()?;
+        let username = store.show(username)?.username;
+        store.remove(&username)?;
+        self.print(&json::Removed { username: &username, removed: true }, || {
+            format!("{username} is removed\n")
+        })
+    }
+
+    fn sessions(&self, username: Option<&str>, limit: u32) -> Result<(), Refusal> {
+        let sessions = self.open()?.sessions(username, limit)?;
+        let json: Vec<_> = sessions.iter().map(json::Session::new).collect();
+        self.print(&json, || self.session_table(&sessions))
+    }
+
+    fn session_table(&self, sessions: &[Session]) -> String {
+        let row = |session: &Session| -> [Cell; 7] {
+            let end = match session.end_reason.as_deref() {
+                Some(reason) => reason.into(),
+                None if session.stopped_at.is_none() => Cell::new("live", Tone::Good),
+                None => "-".into(),
+            };
+            [
+                session.username.as_str().into(),
+                session.app.as_str().into(),
+                session.client_addr.as_str().into(),
+                self.time(Some(&session.started_at)),
+                self.time(session.stopped_at.as_deref()),
+                self.duration(session.duration),
+                end,
+            ]
+        };
+        let rows: Vec<_> = sessions.iter().map(row).collect();
+        let header = ["USERNAME", "APP", "CLIENT", "START", "END", "DURATION", "WHY IT ENDED"];
+        self.screen.table(header, &rows)
+    }
+
+    /// To the second on a terminal, as it stands in the database in a pipe.
+    fn time(&self, at: Option<&str>) -> Cell {
+        match at {
+            Some(at) if self.screen.is_terminal => at.split('.').next().unwrap_or(at).into(),
+            Some(at) => at.into(),
+            None => Cell::new("-", Tone::Faint),
+        }
+    }
+
+    /// Hours, minutes and seconds on a terminal, seconds in a pipe.
+    fn duration(&self, seconds: i64) -> Cell {
+        let text = match self.screen.is_terminal {
+            true => {
+                format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+            }
+            false => seconds.to_string(),
+        };
+        text.as_str().into()
+    }
+
+    fn open(&self) -> Result<Store, Refusal> {
+        Ok(Store::open(self.db)?)
+    }
+
+    fn print(&self, json: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Refusal> {
+        let text = match self.json {
+            true => serde_json::to_string_pretty(json).map_err(io::Error::from)? + "\n",
+            false => text(),
+        };
+        let mut stdout = io::stdout().lock();
+        Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?)
+    }
+}
+
+fn active(streamer: &Streamer) -> Cell {
+    match streamer.is_active {
+        true => Cell::new("active", Tone::Plain),
+        false => Cell::new("banned", Tone::Bad),
+    }
+}
+
+fn live(streamer: &Streamer) -> Cell {
+    match streamer.is_live {
+        true => Cell::new("live", Tone::Good),
+        false => Cell::new("-", Tone::Faint),
+    }
+}

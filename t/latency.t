@@ -1,0 +1,124 @@
+#!/usr/bin/perl
+
+# Nothing waits for Nagle's algorithm or a delayed ACK while a publish is set up:
+# the options of the server's socket, at each step, as the kernel tells them.
+
+use warnings;
+use strict;
+
+use IO::Handle;
+use Socket qw(IPPROTO_TCP TCP_NODELAY TCP_QUICKACK unpack_sockaddr_in);
+use Test::More;
+
+BEGIN { use FindBin; chdir($FindBin::Bin); }
+
+use lib 'lib';
+use Test::Nginx;
+use Test::RTMP;
+use Test::Stagedoor qw(wait_for);
+
+# Numbers of system calls that are the same on every architecture.
+use constant { PIDFD_OPEN => 434, PIDFD_GETFD => 438 };
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->plan(14);
+
+$t->write_file_expand('nginx.conf', <<'END');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+worker_processes 1;
+
+stagedoor_db %%TESTDIR%%/db/stagedoor.db;
+
+events {
+}
+
+rtmp {
+    server {
+        listen 127.0.0.1:8935;
+
+        application live {
+            live on;
+            stagedoor on;
+            stagedoor_auth_delay 0;
+        }
+    }
+}
+
+END
+
+my $stagedoor = Test::Stagedoor->new($t);
+my %key = map { $_ => $stagedoor->add($_) } qw(benw zoe);
+
+$t->run();
+
+my ($worker) = $stagedoor->workers(1);
+
+###############################################################################
+
+# each step of a publish
+
+my $c = Test::RTMP->new();
+is(wait_for(sub { defined option($c, TCP_NODELAY) }, 2) && option($c, TCP_NODELAY), 0, 'before the handshake the connection is as nginx-rtmp has it');
+$c->handshake();
+on($c, TCP_NODELAY,  'after the handshake answers go out at once');
+on($c, TCP_QUICKACK, 'and what comes is acknowledged at once');
+$c->connect();
+on($c, TCP_QUICKACK, 'also after connect is answered');
+$c->create_stream();
+on($c, TCP_QUICKACK, 'also after createStream is answered');
+is($c->publish($key{benw})->{code}, 'NetStream.Publish.Start', 'live');
+on($c, TCP_NODELAY, 'answers still go out at once');
+$c->send_media(1);
+on($c, TCP_NODELAY, 'with media too');
+
+# the same for an encoder that writes header and payload apart
+
+my $split = Test::RTMP->new(split => sub { 1 + int rand 12 }, nodelay => 0);
+$split->ready();
+on($split, TCP_NODELAY,  'in pieces: answers at once');
+on($split, TCP_QUICKACK, 'in pieces: acknowledged at once');
+is($split->publish($key{zoe})->{code}, 'NetStream.Publish.Start', 'in pieces: live');
+
+# a player
+
+my $player = Test::RTMP->new()->ready();
+on($player, TCP_NODELAY, 'who may become a publisher');
+is($player->play('benw')->{code}, 'NetStream.Play.Start', 'but plays');
+ok(wait_for(sub { option($player, TCP_NODELAY) == 0 }, 3), 'is as nginx-rtmp has it');
+
+###############################################################################
+
+# An option is on; what re-arms it comes right behind an answer.
+sub on {
+    my ($client, $option, $what) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok(wait_for(sub { option($client, $option) }, 2), $what);
+    return;
+}
+
+# An option of the worker's end of a client's connection.  The kernel gives a copy
+# of the descriptor to whoever may trace the worker: its ancestors may.
+sub option {
+    my ($client, $option) = @_;
+
+    my $pidfd = syscall PIDFD_OPEN, $worker, 0;
+    die "pidfd_open: $!\n" if $pidfd < 0;
+    my $process = IO::Handle->new_from_fd($pidfd, 'r');
+    for my $fd (map { m{/(\d+)$} } grep { (readlink // '') =~ /^socket:/ } glob "/proc/$worker/fd/*") {
+        my $copy = syscall PIDFD_GETFD, $pidfd, $fd + 0, 0;
+        die "pidfd_getfd: $!\n" if $copy < 0;
+        open my $socket, '+<&=', $copy or die "Can't open descriptor $copy: $!\n";
+        my $peer = getpeername $socket or next;
+        next if length $peer != 16 || (unpack_sockaddr_in($peer))[0] != $client->local_port();
+        return unpack 'i', getsockopt $socket, IPPROTO_TCP, $option;
+    }
+    return;
+}
+
+###############################################################################
