@@ -64,14 +64,15 @@ impl Caching {
     }
 
     /// The lines of an answer with this status, for what the path is; `None` leaves an answer as it
-    /// is. A status other than 200, 206 and 304 never gets the freshness of the file.
+    /// is. A status other than 200, 206 and 304 never gets the freshness of the file; 204 answers
+    /// OPTIONS.
     pub fn headers(&self, status: u16, kind: Option<Kind>) -> Option<&CacheHeaders> {
         match (status, kind) {
             (200 | 206 | 304, Some(Kind::Segment)) => Some(&self.segment),
             (200 | 206 | 304, Some(Kind::Playlist | Kind::Reused)) => Some(&self.manifest),
             (200 | 206 | 304, Some(Kind::Key)) => Some(&self.key),
             (403 | 404 | 410, _) => Some(&self.error),
-            (400..=599, _) => Some(&self.failure),
+            (204 | 400..=599, _) => Some(&self.failure),
             _ => None,
         }
     }
@@ -156,7 +157,8 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_stays_as_it_is() {
+    fn an_answer_to_options_is_not_stored_and_a_redirect_stays_as_it_is() {
+        assert_eq!(lines(&defaults(), 204, Kind::Segment), Some(("no-store", Expires::Absent)));
         assert_eq!(lines(&defaults(), 302, Kind::Segment), None);
         assert_eq!(defaults().headers(200, None), None);
     }
