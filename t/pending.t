@@ -18,7 +18,7 @@ use Test::Stagedoor qw(key_tag wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(35);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(36);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -35,6 +35,8 @@ events {
 }
 
 rtmp {
+    access_log %%TESTDIR%%/rtmp.log;
+
     server {
         listen 127.0.0.1:8935;
 
@@ -98,8 +100,11 @@ my $c = client();
 my $lock = $stagedoor->lock();
 $c->send_publish($key{zoe});
 is($c->publish($key{benw})->{description}, 'Already streaming', 'a second publish is refused meanwhile');
+my $tag = key_tag($key{zoe});
+is($stagedoor->log_lines(level => 'warn', text => qr/refused: Already streaming \(this session waits with key: $tag\)/), 1,
+    'and logged');
 undef $lock;
-is(code($c->wait_status(5)), 'Start', 'and the first goes live');
+is(code($c->wait_status(5)), 'Start', 'the first goes live');
 is(client()->publish($key{zoe})->{description}, 'Already streaming', 'under its own name');
 
 # nobody else waits

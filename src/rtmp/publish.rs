@@ -110,8 +110,8 @@ impl Publisher {
     }
 
     fn received(&self, conf: &AppConf, command: Result<Publish, impl std::fmt::Display>) {
-        if self.is_publishing() {
-            self.log_refusal(Refusal::AlreadyStreaming, None, "this session is publishing");
+        if let Some(why) = self.occupation() {
+            self.log_refusal(Refusal::AlreadyStreaming, None, why);
             return self.tell(Refusal::AlreadyStreaming);
         }
         if self.is_refused() {
@@ -130,8 +130,15 @@ impl Publisher {
         }
     }
 
-    fn is_publishing(&self) -> bool {
-        matches!(*self.state.borrow(), State::Asking { .. } | State::Live { .. })
+    /// What keeps the session from another publish.
+    fn occupation(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            State::Asking { key, .. } => Some(format!("this session waits with key: {key}")),
+            State::Live { username, .. } => {
+                Some(format!("this session is publishing, username: \"{username}\""))
+            }
+            State::Idle | State::Refusing(_) | State::Refused => None,
+        }
     }
 
     /// Whether the answer to an earlier publish is on its way, or out.

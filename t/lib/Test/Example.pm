@@ -33,7 +33,7 @@ sub adapt {
     $conf =~ s{/usr/lib/nginx/modules/ngx_stagedoor_module\.so}{%%STAGEDOOR_MODULE%%}g;
     $conf =~ s{/var/lib/stagedoor\b}{%%TESTDIR%%/$name}g;
     $conf =~ s{/var/(?:log|cache)/nginx\b}{%%TESTDIR%%}g;
-    $conf =~ s{^user .*}{user $user;}m;
+    $conf =~ s{^user .*}{$> == 0 ? "user $user;" : ''}me;
     $conf =~ s{\blisten 1935;}{listen %%PORT_8935%%;}g;
     $conf =~ s{\blisten 80;}{listen %%PORT_$http%%;}g;
     $conf =~ s{\borigin\.example\.com:80\b}{127.0.0.1:$arg{origin}}g if $arg{origin};
@@ -41,6 +41,7 @@ sub adapt {
     # its own access log stays the last to be named
     $conf =~ s/^http \{\K/\n    %%TEST_GLOBALS_HTTP%%/m;
     $conf =~ s{^    access_log %%TESTDIR%%/access\.log;\n}{}m;
+    $conf =~ s/^rtmp \{\K/\n    access_log %%TESTDIR%%\/rtmp.log;/m unless $conf =~ /rtmp\.log/;
     $conf =~ /^error_log/m or $conf = "error_log %%TESTDIR%%/error.log;\n$conf";
     $t->write_file_expand('nginx.conf', "pid %%TESTDIR%%/nginx.pid;\n$conf");
     return;

@@ -115,10 +115,12 @@ sub Test::Stagedoor::Lock::DESTROY {
     local ($?, $!);
     close $lock->{in};
     waitpid $lock->{pid}, 0;
+    return;
 }
 
-# A process that holds the lock of one that writes, or all locks, as one that
-# recovers the log does: bytes of the -shm file, which is there while a worker has
+# The same in WAL mode, while nginx runs, until the process that is returned is
+# killed: it holds the lock of one that writes, or all locks, as one that recovers
+# the log does.  They are bytes of the -shm file, which is there while a worker has
 # the database open (https://www.sqlite.org/walformat.html, section 2.3).
 sub lock_writes { my ($self) = @_; return $self->_lock(120, 1) }
 sub lock_all    { my ($self) = @_; return $self->_lock(120, 8) }
@@ -129,7 +131,8 @@ sub _lock {
     my $done = $self->{t}->testdir() . '/locked';
     unlink $done;
     my $lock = pack 's s x4 q q i x4', F_WRLCK, SEEK_SET, $start, $length, 0;
-    my $process = Test::Process->start({ timeout => 30 }, $^X, '-e', <<'END', "$self->{db}-shm", F_SETLKW, $lock =~ s/(.)/sprintf '%02x', ord $1/segr, $done);
+    my $process = Test::Process->start({ timeout => 30 },
+        $^X, '-e', <<'END', "$self->{db}-shm", F_SETLKW, unpack('H*', $lock), $done);
         my ($shm, $command, $lock, $done) = @ARGV;
         open my $fh, '+<', $shm or die "$shm: $!\n";
         fcntl $fh, $command, pack 'H*', $lock or die "fcntl: $!\n";
@@ -220,8 +223,8 @@ sub on_worker {
     return wantarray ? @result : $result[0];
 }
 
-# A client that is ready to publish or play on one of these workers.  The kernel
-# spreads connections as it likes: those that go elsewhere are closed.
+# A client that is ready to publish or play on one of these workers, while all go
+# on: connections that the kernel gives to others are closed.
 sub client_on {
     my ($self, $workers, %arg) = @_;
     for (1 .. 200) {

@@ -85,10 +85,11 @@ const START: &str = "
     INSERT INTO sessions (streamer_id, app, client_addr, started_at)
     SELECT id, ?2, ?3, ?4 FROM streamers WHERE id = ?1";
 
-/// In a database that was replaced while the session ran, the row of the same id may be another's.
+/// In a database that was replaced while the session ran, the row of the same id may be another's. Whoever
+/// took the session for lost knew less than the worker that had it.
 const STOP: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?4), end_reason = ?5
-    WHERE id = ?1 AND streamer_id = ?2 AND started_at = ?3 AND stopped_at IS NULL";
+    WHERE id = ?1 AND streamer_id = ?2 AND started_at = ?3 AND (stopped_at IS NULL OR end_reason = ?6)";
 
 /// A session that started since is not the lost one, unless it started in the future (`?3` is now):
 /// then the clock was set back.
@@ -171,6 +172,9 @@ impl History {
         match event {
             SessionEvent::Started { tag, streamer_id, app, client_addr, at } => {
                 let started_at = timestamp::utc(*at);
+                // A streamer has one session at a time: one that is still open is of a worker that died
+                // with its end, or its loss, unwritten.
+                db.prepare_cached(LOST)?.execute(params![streamer_id, started_at, now(), crash])?;
                 let row = params![streamer_id, app, client_addr, started_at];
                 if db.prepare_cached(START)?.execute(row)? == 1 {
                     let (id, streamer_id) = (db.last_insert_rowid(), *streamer_id);
@@ -184,8 +188,8 @@ impl History {
                     None => self.open.get(tag).cloned(),
                 };
                 if let Some(OpenRow { id, streamer_id, started_at }) = row {
-                    let end =
-                        params![id, streamer_id, started_at, timestamp::utc(*at), reason.as_str()];
+                    let at = timestamp::utc(*at);
+                    let end = params![id, streamer_id, started_at, at, reason.as_str(), crash];
                     db.prepare_cached(STOP)?.execute(end)?;
                 }
                 changed.insert(*tag, None);

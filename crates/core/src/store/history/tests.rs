@@ -88,13 +88,37 @@ fn an_end_without_a_start_is_ignored() {
 #[test]
 fn a_lost_worker_closes_what_the_streamer_had_open_then() {
     let mut scene = Scene::new();
-    scene.write([started(1, 1, 0), started(2, 2, 0), started(3, 1, 20)]);
-    scene.write([SessionEvent::Lost { streamer_id: 1, at: second(10) }]);
+    scene.write([started(1, 1, 0), started(2, 2, 0)]);
+    scene.write([SessionEvent::Lost { streamer_id: 1, at: second(10) }, started(3, 1, 20)]);
+    scene.write([SessionEvent::Lost { streamer_id: 1, at: second(15) }]);
     let of = |name: &str| scene.fixture.store().sessions(Some(name), 9).unwrap();
     let ends: Vec<_> = of("benw").into_iter().map(|session| session.stopped_at).collect();
     assert_eq!(ends, [None, Some("2023-11-14 22:13:30.000000".to_owned())]);
     assert_eq!(of("benw")[1].end_reason.as_deref(), Some("crash"));
     assert_eq!(of("zoe")[0].stopped_at, None);
+}
+
+#[test]
+fn a_start_closes_what_a_worker_that_died_left_open() {
+    let mut scene = Scene::new();
+    scene.write([started(1, 1, 0), started(2, 2, 0)]);
+    let mut other = History::default(); // of another worker
+    assert_eq!(other.add([started(1, 1, 10)].into()), 0);
+    other.flush(&mut scene.db, scene.fixture.path()).unwrap();
+    assert_eq!(scene.ends(), [None, None, Some("crash".to_owned())]);
+    assert_eq!(scene.sessions()[2].stopped_at.as_deref(), Some("2023-11-14 22:13:30.000000"));
+}
+
+#[test]
+fn an_end_that_is_written_late_is_right_all_the_same() {
+    let mut scene = Scene::new();
+    scene.write([started(1, 1, 0)]);
+    let mut other = History::default();
+    assert_eq!(other.add([started(1, 1, 10)].into()), 0);
+    other.flush(&mut scene.db, scene.fixture.path()).unwrap();
+    scene.write([stopped(1, 9, EndReason::Closed)]);
+    assert_eq!(scene.ends(), [None, Some("closed by client".to_owned())]);
+    assert_eq!(scene.sessions()[1].stopped_at.as_deref(), Some("2023-11-14 22:13:29.000000"));
 }
 
 #[test]
