@@ -13,7 +13,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use nginx_sys::ngx_chain_t;
 use stagedoor_core::key::{KeyDigest, KeyTag, StreamKey};
@@ -29,7 +29,7 @@ use super::{AppConf, ngx_stagedoor_rtmp_module};
 use crate::core::CoreConf;
 use crate::ffi::event::Timer;
 use crate::ffi::session::{Attachment, Session, chunks};
-use crate::live::LiveError;
+use crate::live::{LiveError, microseconds_since_1970};
 use crate::worker::{self, Asker, LiveStream, Ticket};
 
 /// How long a refused client may take to read the refusal and go, before it is cut off. A close at
@@ -356,12 +356,4 @@ impl Attachment for Publisher {
 
 fn timeout() -> Duration {
     CoreConf::current().map_or(Duration::ZERO, CoreConf::timeout)
-}
-
-fn microseconds_since_1970() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| u64::try_from(since.as_micros()).ok())
-        .unwrap_or(0)
 }

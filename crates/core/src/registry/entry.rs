@@ -1,4 +1,4 @@
-//! One live stream in the table.
+//! One stream in the table.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,6 +10,7 @@ pub(super) struct State;
 impl State {
     pub(super) const FREE: u32 = 0;
     pub(super) const LIVE: u32 = 1;
+    pub(super) const ENDED: u32 = 2;
 }
 
 /// A short text of fixed size.
@@ -49,16 +50,20 @@ impl Default for Text {
     }
 }
 
-/// One place in the table: free, or a live stream.
+/// One place in the table: free, a live stream, or one that has ended.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Entry {
     pub(super) state: AtomicU32,
     pub(super) next: u32,
-    pub(super) serial: u64,
     pub(super) owner: OwnerSlot,
+    /// Neighbours among the ended ones.
+    pub(super) older: u32,
+    pub(super) serial: u64,
+    pub(super) ended_at: u64,
     streamer_id: i64,
     started_at: u64,
+    pub(super) newer: u32,
     username: Text,
     app: Text,
     client_addr: Text,
@@ -95,6 +100,10 @@ impl Entry {
 
     pub(super) fn is_live(&self) -> bool {
         self.state.load(Ordering::Acquire) == State::LIVE
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.state.load(Ordering::Acquire) == State::ENDED
     }
 
     pub(super) fn fill(&mut self, owner: OwnerSlot, serial: u64, stream: &Stream<'_>) {

@@ -39,8 +39,9 @@ impl Table<'_> {
         self.owners.iter().copied().filter(|owner| owner.pid != 0)
     }
 
-    /// Strikes a process off, and every stream it still held; returns those.
-    pub fn strike(&mut self, owner: Owner) -> Vec<LostStream> {
+    /// Strikes a process off, which ends every stream it still held; returns those. `ended_at` is in
+    /// microseconds since 1970 (UTC).
+    pub fn strike(&mut self, owner: Owner, ended_at: u64) -> Vec<LostStream> {
         let Some(slot) = self.owners.iter().position(|there| *there == owner && there.pid != 0)
         else {
             return Vec::new();
@@ -63,7 +64,7 @@ impl Table<'_> {
             .collect();
         self.change(|table| {
             for index in held {
-                table.free(index);
+                table.end(index, ended_at);
             }
             table.owners[slot] = Owner::default();
         });

@@ -54,7 +54,7 @@ fn a_name_is_claimed_once_and_free_after_its_release() {
     let claim = table.claim(slot, &stream("benw")).unwrap();
     assert_eq!(table.claim(slot, &stream("benw")), Err(ClaimError::Held(ONE)));
     assert_eq!(table.find("benw").map(Entry::client_addr), Some("192.0.2.1"));
-    assert!(table.release(claim));
+    assert!(table.release(claim, 9));
     assert!(table.find("benw").is_none());
     assert!(table.claim(slot, &stream("benw")).is_ok());
 }
@@ -65,9 +65,9 @@ fn a_second_release_of_a_claim_does_not_end_the_next_one() {
     let mut table = memory.open();
     let slot = table.enter(ONE).unwrap();
     let first = table.claim(slot, &stream("benw")).unwrap();
-    assert!(table.release(first));
+    assert!(table.release(first, 9));
     table.claim(slot, &stream("benw")).unwrap();
-    assert!(!table.release(first));
+    assert!(!table.release(first, 9));
     assert_eq!(table.live(), 1);
 }
 
@@ -79,7 +79,7 @@ fn a_full_table_refuses_and_goes_on_after_a_release() {
     let a = table.claim(slot, &stream("a")).unwrap();
     table.claim(slot, &stream("b")).unwrap();
     assert_eq!(table.claim(slot, &stream("c")), Err(ClaimError::Full(2)));
-    assert!(table.release(a));
+    assert!(table.release(a, 9));
     assert!(table.claim(slot, &stream("c")).is_ok());
 }
 
@@ -102,11 +102,11 @@ fn striking_a_process_frees_its_streams_and_no_others() {
     table.claim(one, &stream("a")).unwrap();
     table.claim(two, &stream("b")).unwrap();
     table.claim(one, &stream("c")).unwrap();
-    let lost: BTreeSet<_> = table.strike(ONE).into_iter().map(|lost| lost.username).collect();
+    let lost: BTreeSet<_> = table.strike(ONE, 9).into_iter().map(|lost| lost.username).collect();
     assert_eq!(lost, BTreeSet::from(["a".to_owned(), "c".to_owned()]));
     assert_eq!(table.owners().collect::<Vec<_>>(), [TWO]);
     assert!(table.find("b").is_some());
-    assert!(table.strike(ONE).is_empty());
+    assert!(table.strike(ONE, 9).is_empty());
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn a_pid_that_was_reused_is_another_process() {
     table.claim(old, &stream("a")).unwrap();
     let reused = Owner { start_time: 99, ..ONE };
     assert_ne!(table.enter(reused), Some(old));
-    assert!(table.strike(reused).is_empty());
-    assert_eq!(table.strike(ONE).len(), 1);
+    assert!(table.strike(reused, 9).is_empty());
+    assert_eq!(table.strike(ONE, 9).len(), 1);
 }
 
 #[test]
@@ -163,6 +163,68 @@ fn text_is_cut_at_a_character() {
     assert_eq!(Text::cut(&text).as_str().len(), 63);
 }
 
+#[test]
+fn a_stream_that_has_ended_is_known_until_its_name_is_claimed_again() {
+    let mut memory = Memory::new(2);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    assert_eq!(table.presence("benw"), Presence::Unknown);
+    let claim = table.claim(slot, &stream("benw")).unwrap();
+    assert_eq!(table.presence("benw"), Presence::Live);
+    assert!(table.release(claim, 77));
+    assert_eq!(table.presence("benw"), Presence::Ended { at: 77 });
+    assert_eq!(table.live(), 0);
+    table.claim(slot, &stream("benw")).unwrap();
+    assert_eq!(table.presence("benw"), Presence::Live);
+    assert!(table.claim(slot, &stream("other")).is_ok(), "the ended entry was taken over");
+}
+
+#[test]
+fn the_stream_that_ended_first_makes_place_and_a_live_one_never_does() {
+    let mut memory = Memory::new(3);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    let claims = ["a", "b", "c"].map(|name| table.claim(slot, &stream(name)).unwrap());
+    assert!(table.release(claims[1], 5));
+    assert!(table.release(claims[0], 6));
+    table.claim(slot, &stream("d")).unwrap();
+    assert_eq!(table.presence("b"), Presence::Unknown);
+    assert_eq!(table.presence("a"), Presence::Ended { at: 6 });
+    table.claim(slot, &stream("e")).unwrap();
+    assert_eq!(table.presence("a"), Presence::Unknown);
+    assert_eq!(table.claim(slot, &stream("f")), Err(ClaimError::Full(3)));
+    assert_eq!(table.presence("c"), Presence::Live);
+}
+
+#[test]
+fn the_streams_of_a_dead_process_have_ended_too() {
+    let mut memory = Memory::new(3);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    table.claim(slot, &stream("benw")).unwrap();
+    table.strike(ONE, 8);
+    assert_eq!(table.presence("benw"), Presence::Ended { at: 8 });
+}
+
+#[test]
+fn a_death_while_an_entry_is_reused_forgets_at_most_that_entry() {
+    let mut memory = Memory::new(2);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    for name in ["a", "b"] {
+        let claim = table.claim(slot, &stream(name)).unwrap();
+        table.release(claim, 3);
+    }
+    memory.entries[0].state.store(State::FREE, Ordering::Release);
+    memory.header.changing.store(1, Ordering::Release);
+    let mut table = memory.open();
+    assert_eq!(table.presence("a"), Presence::Unknown);
+    assert_eq!(table.presence("b"), Presence::Ended { at: 3 });
+    let slot = table.enter(ONE).unwrap();
+    table.claim(slot, &stream("c")).unwrap();
+    assert_eq!(table.presence("b"), Presence::Ended { at: 3 });
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Claim(u8, bool),
@@ -177,60 +239,110 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..12u8, any::<bool>()).prop_map(|(name, one)| Step::Claim(name, one)),
         4 => (0..12u8).prop_map(Step::Release),
         1 => any::<bool>().prop_map(Step::Strike),
-        1 => prop::collection::vec(any::<u32>(), 8).prop_map(Step::Die),
+        1 => prop::collection::vec(any::<u32>(), 12).prop_map(Step::Die),
     ]
 }
 
 proptest! {
-    /// Whatever happens, the table holds what a plain set of names would hold.
+    /// Whatever happens, the table holds what two plain lists would hold: of live names, and of
+    /// ended ones in the order of their ends.
     #[test]
-    fn the_table_behaves_as_a_set_of_names(steps in prop::collection::vec(step(), 0..200)) {
-        let mut memory = Memory::new(8);
-        let mut model: Vec<(String, bool, Claim)> = Vec::new();
-        for step in steps {
+    fn the_table_behaves_as_a_list_of_names(steps in prop::collection::vec(step(), 0..200)) {
+        const PLACES: usize = 8;
+        let mut memory = Memory::new(PLACES);
+        let mut live: Vec<(String, bool, Claim)> = Vec::new();
+        let mut ended: Vec<(String, u64)> = Vec::new();
+        for (now, step) in steps.into_iter().enumerate() {
+            let now = now as u64;
             match step {
                 Step::Claim(name, one) => {
                     let name = format!("n{name}");
                     let mut table = memory.open();
                     let slot = table.enter(if one { ONE } else { TWO }).unwrap();
                     let result = table.claim(slot, &stream(&name));
-                    if model.iter().any(|(held, ..)| *held == name) {
+                    if live.iter().any(|(held, ..)| *held == name) {
                         prop_assert!(matches!(result, Err(ClaimError::Held(_))));
-                    } else if model.len() == 8 {
-                        prop_assert_eq!(result, Err(ClaimError::Full(8)));
+                    } else if live.len() == PLACES {
+                        prop_assert_eq!(result, Err(ClaimError::Full(PLACES)));
                     } else {
-                        model.push((name, one, result.unwrap()));
+                        match ended.iter().position(|(known, _)| *known == name) {
+                            Some(at) => drop(ended.remove(at)),
+                            None if live.len() + ended.len() == PLACES => drop(ended.remove(0)),
+                            None => {}
+                        }
+                        live.push((name, one, result.unwrap()));
                     }
                 }
                 Step::Release(name) => {
                     let name = format!("n{name}");
-                    if let Some(at) = model.iter().position(|(held, ..)| *held == name) {
-                        let (_, _, claim) = model.remove(at);
-                        prop_assert!(memory.open().release(claim));
-                        prop_assert!(!memory.open().release(claim));
+                    if let Some(at) = live.iter().position(|(held, ..)| *held == name) {
+                        let (_, _, claim) = live.remove(at);
+                        prop_assert!(memory.open().release(claim, now));
+                        prop_assert!(!memory.open().release(claim, now + 1));
+                        ended.push((name, now));
                     }
                 }
                 Step::Strike(one) => {
-                    let lost = memory.open().strike(if one { ONE } else { TWO }).len();
-                    let before = model.len();
-                    model.retain(|(_, owner, _)| *owner != one);
-                    prop_assert_eq!(lost, before - model.len());
+                    let lost = memory.open().strike(if one { ONE } else { TWO }, now);
+                    let expected: Vec<_> =
+                        live.iter().filter(|(_, owner, _)| *owner == one).map(|l| &l.0).collect();
+                    prop_assert_eq!(lost.len(), expected.len());
+                    prop_assert!(lost.iter().all(|lost| expected.contains(&&lost.username)));
+                    // Streams that end at once have no order; the table's is as good as any.
+                    ended.extend(lost.into_iter().map(|lost| (lost.username, now)));
+                    live.retain(|(_, owner, _)| *owner != one);
+                    let order = ended_order(&mut memory);
+                    ended.sort_by_key(|(name, _)| order.iter().position(|known| known == name));
                 }
                 Step::Die(noise) => {
                     memory.header.changing.store(1, Ordering::Release);
                     memory.header.free = noise[0];
                     memory.header.live = noise[1];
+                    memory.header.oldest_ended = noise[2];
+                    memory.header.newest_ended = noise[3];
+                    for (entry, value) in memory.entries.iter_mut().zip(&noise) {
+                        (entry.next, entry.older, entry.newer) = (*value, *value / 2, *value / 3);
+                    }
                     for (bucket, value) in memory.buckets.iter_mut().zip(noise) {
                         *bucket = value;
                     }
+                    memory.open();
+                    let order = ended_order(&mut memory);
+                    prop_assert!(order.len() == ended.len());
+                    ended.sort_by_key(|(name, at)| (*at, order.iter().position(|known| known == name)));
                 }
             }
-            let expected: BTreeSet<_> = model.iter().map(|(name, ..)| name.clone()).collect();
+            let expected: BTreeSet<_> = live.iter().map(|(name, ..)| name.clone()).collect();
             prop_assert_eq!(memory.names(), expected);
-            prop_assert_eq!(memory.open().live(), model.len());
-            for (name, ..) in &model {
+            prop_assert_eq!(memory.open().live(), live.len());
+            for (name, ..) in &live {
                 prop_assert!(memory.open().find(name).is_some());
             }
+            for (name, at) in &ended {
+                prop_assert_eq!(memory.open().presence(name), Presence::Ended { at: *at });
+                prop_assert!(memory.open().find(name).is_none());
+            }
+            let order = ended_order(&mut memory);
+            prop_assert_eq!(order, ended.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
         }
     }
+}
+
+/// The names of the ended streams as the table lists them, in both directions.
+fn ended_order(memory: &mut Memory) -> Vec<String> {
+    let table = memory.open();
+    let walk = |mut index: u32, step: fn(&Entry) -> u32| {
+        let mut names = Vec::new();
+        while let Some(entry) = table.entries.get(index as usize) {
+            names.push(entry.username().to_owned());
+            index = step(entry);
+            assert!(names.len() <= table.entries.len());
+        }
+        names
+    };
+    let forward = walk(table.header.oldest_ended, |entry| entry.newer);
+    let mut backward = walk(table.header.newest_ended, |entry| entry.older);
+    backward.reverse();
+    assert_eq!(forward, backward);
+    forward
 }
