@@ -34,6 +34,8 @@ pub struct CoreConf {
     timeout: Option<Duration>,
     /// Where the first `stagedoor on` stands.
     needed_at: OnceCell<String>,
+    /// What of `http {}` first needed the live registry.
+    registry_needed_by: OnceCell<String>,
     /// The server is starting, not reloading.
     is_first_cycle: bool,
 }
@@ -63,6 +65,14 @@ impl CoreConf {
         conf.zone.set(Some(zone));
         conf.needed_at.get_or_init(|| cf.place());
         Ok(())
+    }
+
+    /// Says that something of `http {}` needs the live registry. Whether there is one is known only
+    /// when all of the configuration was read.
+    pub fn need_registry(cf: &Conf<'_>, what: impl FnOnce() -> String) {
+        if let Some(conf) = CoreConf::of(cf) {
+            conf.registry_needed_by.get_or_init(what);
+        }
     }
 
     /// Whether publishing needs a key in some application.
@@ -203,8 +213,16 @@ unsafe extern "C" fn init_conf(cycle: *mut ngx_cycle_t, conf: *mut c_void) -> *m
 /// What can be told once the whole file was read. A directive that is missing is an error; a
 /// database that is not right can be mended while the server runs.
 fn check(conf: &CoreConf, log: Log) -> Result<(), ()> {
-    if let Some(zone) = conf.zone() {
-        zone.default_size(DEFAULT_ZONE_SIZE);
+    match (conf.zone(), conf.registry_needed_by.get()) {
+        (Some(zone), _) => zone.default_size(DEFAULT_ZONE_SIZE),
+        (None, Some(what)) => {
+            log.emerg(format_args!(
+                "{what} needs the list of live streams, and this server has none; add \"stagedoor \
+                 on\" to an application of rtmp {{}}, or \"stagedoor_zone SIZE\" to the main context"
+            ));
+            return Err(());
+        }
+        (None, None) => {}
     }
     let Some(place) = conf.needed_at.get() else { return Ok(()) };
     let Some(db) = &conf.db else {

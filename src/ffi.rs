@@ -1,14 +1,20 @@
 //! The wall between nginx and the rest: bindings, and safe views of what they point to. What lies
 //! outside of this folder decides; what lies inside only converts.
 
+pub mod answer;
 pub mod conf;
 pub mod event;
+pub mod file;
 pub mod guard;
+pub mod location;
 pub mod log;
 pub mod module;
+pub mod phases;
 pub mod process;
+pub mod request;
 pub mod rtmp;
 pub mod session;
 pub mod symbols;
+pub mod variables;
 pub mod wakeup;
 pub mod zone;

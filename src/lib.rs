@@ -19,11 +19,26 @@
 //!                                                      claim released or handed over, history written
 //! ```
 //!
+//! ```text
+//!  viewer ──HTTP──▶ access phase      http/access.rs    what the path is; only GET, HEAD, OPTIONS
+//!                       │                               stagedoor_core::hls::path
+//!                       ▼
+//!                    nginx's access modules: auth_basic, auth_request, allow, deny …
+//!                       │
+//!                       ├─ is it live? ◀─ live registry http/access.rs, http/stream.rs, live.rs
+//!                       ▼
+//!                    the file, or     http/endlist.rs   the playlist of a stream that has ended,
+//!                       │                               closed with #EXT-X-ENDLIST
+//!                       ▼
+//!                    header filter    http/headers.rs   Cache-Control, Expires, type, CORS
+//! ```
+//!
 //! The configuration of the whole server, and each worker's start and end, are `core.rs`. What
 //! touches nginx's memory is in `ffi/`; what can be decided without nginx is in `crates/core`.
 
 mod core;
 mod ffi;
+mod http;
 mod live;
 mod rtmp;
 mod worker;
@@ -33,25 +48,35 @@ use std::ptr;
 
 use nginx_sys::ngx_module_t;
 
-// What `load_module` looks up: the modules, their names in the same order, and no wish for a
-// place among nginx's own.
+// What `load_module` looks up: the modules, their names in the same order, and their places among
+// nginx's own.
 
 /// The modules.
 #[allow(non_upper_case_globals)]
 #[unsafe(no_mangle)]
-pub static mut ngx_modules: [*mut ngx_module_t; 3] = [
+pub static mut ngx_modules: [*mut ngx_module_t; 4] = [
     &raw mut core::ngx_stagedoor_module,
     &raw mut rtmp::ngx_stagedoor_rtmp_module,
+    &raw mut http::ngx_stagedoor_http_module,
     ptr::null_mut(),
 ];
 
 /// Their names.
 #[allow(non_upper_case_globals)]
 #[unsafe(no_mangle)]
-pub static mut ngx_module_names: [*const c_char; 3] =
-    [c"ngx_stagedoor_module".as_ptr(), c"ngx_stagedoor_rtmp_module".as_ptr(), ptr::null()];
+pub static mut ngx_module_names: [*const c_char; 4] = [
+    c"ngx_stagedoor_module".as_ptr(),
+    c"ngx_stagedoor_rtmp_module".as_ptr(),
+    c"ngx_stagedoor_http_module".as_ptr(),
+    ptr::null(),
+];
 
-/// Their order.
+/// Their order: the HTTP module stands in front of nginx's headers filter, so that its own filter
+/// runs behind it (filters run from the last to the first). The others go to the end.
 #[allow(non_upper_case_globals)]
 #[unsafe(no_mangle)]
-pub static mut ngx_module_order: [*const c_char; 1] = [ptr::null()];
+pub static mut ngx_module_order: [*const c_char; 3] = [
+    c"ngx_stagedoor_http_module".as_ptr(),
+    c"ngx_http_headers_filter_module".as_ptr(),
+    ptr::null(),
+];

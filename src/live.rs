@@ -1,8 +1,10 @@
 //! The live registry: who is on, over all workers. The table itself is `stagedoor_core::registry`;
 //! here it meets shared memory and the processes that use it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use stagedoor_core::registry::{
-    Claim, ClaimError, LostStream, Owner, OwnerSlot, Standing, Stream, WaitError,
+    Claim, ClaimError, LostStream, Owner, OwnerSlot, Presence, Standing, Stream, WaitError,
 };
 use thiserror::Error;
 
@@ -129,9 +131,10 @@ impl Registry {
         wanted.into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Ends a claim; does nothing if it has ended.
+    /// Ends a claim, and the stream with it; does nothing if it has ended.
     pub fn release(&self, claim: Claim) {
-        self.zone.with_table(|table| table.release(claim));
+        let now = microseconds_since_1970();
+        self.zone.with_table(|table| table.release(claim, now));
     }
 
     /// Frees the streams of processes that are gone; returns those processes and what they lost.
@@ -156,7 +159,8 @@ impl Registry {
     }
 
     fn strike(&self, owner: Owner) -> Vec<LostStream> {
-        self.zone.with_table(|table| table.strike(owner)).unwrap_or_default()
+        let now = microseconds_since_1970();
+        self.zone.with_table(|table| table.strike(owner, now)).unwrap_or_default()
     }
 
     fn try_claim(&self, stream: &Stream<'_>) -> Result<Result<Claim, ClaimError>, LiveError> {
@@ -167,4 +171,18 @@ impl Registry {
             })
             .ok_or(LiveError::NoZone)?
     }
+}
+
+/// Whether a stream of this name is live, or was: one look at the registry, for a viewer's request.
+pub fn presence(zone: Zone, username: &str) -> Presence {
+    zone.with_table(|table| table.presence(username)).unwrap_or(Presence::Unknown)
+}
+
+/// The time as the registry keeps it.
+pub fn microseconds_since_1970() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_micros()).ok())
+        .unwrap_or(0)
 }

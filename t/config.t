@@ -91,6 +91,8 @@ events {
 }
 
 rtmp {
+    access_log %%TESTDIR%%/rtmp.log;
+
     stagedoor on;
     stagedoor_auth_delay 0;
 

@@ -37,6 +37,8 @@ events {
 }
 
 rtmp {
+    access_log %%TESTDIR%%/rtmp.log;
+
     server {
         listen 127.0.0.1:8935;
 
@@ -89,13 +91,14 @@ is(($stagedoor->sql("pragma integrity_check"))[0]{integrity_check}, "ok", "which
 
 # read-only, by permissions
 
-$stagedoor->give_to('root', 'db');
-chmod 0644, glob "$db*";
+my $directory = $t->testdir() . '/db';
+chmod 0444, glob "$db*";
+chmod 0555, $directory;
 is(publish($new), 'NetStream.Publish.Start', 'a publish, when database and directory can be read only');
 ok(wait_for(sub { $stagedoor->log_lines(level => 'warn', text => qr/session history is not written: .*stagedoor\.db" cannot be written by this user/) }, 2),
     'the log says that the history is not written');
-$stagedoor->give_to('nobody', 'db');
-chmod 0664, glob "$db*";
+chmod 0755, $directory;
+chmod 0644, glob "$db*";
 ok(wait_for(sub { $stagedoor->log_lines(level => 'notice', text => qr/session history is written again/) }, 2),
     'and when it is again');
 ok(wait_for(sub { 2 == grep { $_->{stopped_at} } @{$stagedoor->json('sessions', 'benw')} }, 2), 'nothing of it is missing');

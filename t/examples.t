@@ -2,7 +2,7 @@
 
 # The configurations in nginx-conf/ as they are, but for paths, ports and user: nginx
 # accepts them without a word, and a stream goes in with its key and comes out by HLS
-# under the username.
+# under the username.  The pair of origin and edge has a test of its own (hls_edge.t).
 
 use warnings;
 use strict;
@@ -14,6 +14,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Encoder;
+use Test::Example qw(adapt example_user examples);
 use Test::Nginx;
 use Test::Player qw(colours hls_url inspect playlist);
 use Test::RTMP;
@@ -22,26 +23,23 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my @examples = sort glob '../nginx-conf/*.conf';
+my @examples = qw(full smallest);
 
 my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->has_daemon('ffmpeg')->has_daemon('ffprobe')
     ->plan(1 + 13 * @examples);
 
 ###############################################################################
 
-is_deeply([map { s/.*\///r } @examples], ['full.conf', 'smallest.conf'], 'the examples');
+is_deeply([examples()], [qw(edge full origin smallest)], 'the examples');
 
-my $user = $> == 0 ? 'www-data' : getpwuid $>;
-
-for my $example (@examples) {
-    my ($name) = $example =~ /([^\/]+)\.conf$/;
+for my $name (@examples) {
     my $stagedoor = Test::Stagedoor->new($t, init => 0);
     $stagedoor->{db} = $t->testdir() . "/$name/stagedoor.db";
-    $stagedoor->give_to($user, $name);
+    $stagedoor->give_to(example_user(), $name);
     $stagedoor->init();
     my $key = $stagedoor->add('benw');
 
-    adapt($example, $name);
+    adapt($t, $name);
     my ($status, $said) = $stagedoor->config_test();
     is($status, 0, "$name: nginx -t");
     unlike($said, qr/\[\w+\]/, 'without a warning');
@@ -68,27 +66,6 @@ for my $example (@examples) {
     is(Test::RTMP->new()->ready()->publish($key)->{description}, 'Already streaming', 'the key is good for one stream');
     $encoder->stop();
     $t->stop();
-}
-
-###############################################################################
-
-# The example with its own directory in the places of the system's.
-sub adapt {
-    my ($example, $name) = @_;
-
-    my $conf = do { local (@ARGV, $/) = $example; <> };
-    $conf =~ s{/usr/lib/nginx/modules/ngx_rtmp_module\.so}{%%RTMP_MODULE%%}g;
-    $conf =~ s{/usr/lib/nginx/modules/ngx_stagedoor_module\.so}{%%STAGEDOOR_MODULE%%}g;
-    $conf =~ s{/var/lib/stagedoor\b}{%%TESTDIR%%/$name}g;
-    $conf =~ s{/var/log/nginx\b}{%%TESTDIR%%}g;
-    $conf =~ s{^user .*}{user $user;}m;
-    $conf =~ s{\blisten 1935;}{listen %%PORT_8935%%;}g;
-    $conf =~ s{\blisten 80;}{listen %%PORT_8080%%;}g;
-    $conf =~ s{worker_processes auto;}{worker_processes 2;};
-    $conf =~ s/^http \{\K/\n    %%TEST_GLOBALS_HTTP%%/m;
-    $conf =~ /^error_log/m or $conf = "error_log %%TESTDIR%%/error.log;\n$conf";
-    $t->write_file_expand('nginx.conf', "pid %%TESTDIR%%/nginx.pid;\n$conf");
-    return;
 }
 
 ###############################################################################

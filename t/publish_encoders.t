@@ -37,6 +37,8 @@ events {
 }
 
 rtmp {
+    access_log %%TESTDIR%%/rtmp.log;
+
     server {
         listen 127.0.0.1:8935;
 
@@ -49,7 +51,6 @@ rtmp {
             hls_nested on;
             hls_fragment 500ms;
             hls_playlist_length 60s;
-            hls_fragment_naming system;
         }
     }
 }

@@ -37,6 +37,8 @@ events {
 }
 
 rtmp {
+    access_log %%TESTDIR%%/rtmp.log;
+
     server {
         listen 127.0.0.1:8935;
 
@@ -65,7 +67,7 @@ $t->run();
 my $live = Test::RTMP->new()->ready();
 is($live->publish($key)->{code}, 'NetStream.Publish.Start', 'a stream goes live');
 my $carrier = $stagedoor->worker_of($live);
-my $player  = $stagedoor->client_on([$carrier]);
+my $player  = $stagedoor->client_on($carrier);
 is($player->play('benw')->{code}, 'NetStream.Play.Start', 'and has a player on its worker');
 $live->go_live();
 

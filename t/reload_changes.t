@@ -124,6 +124,8 @@ events {
 }
 
 rtmp {
+    access_log %%TESTDIR%%/rtmp.log;
+
     server {
         listen 127.0.0.1:8935;
 

@@ -22,7 +22,7 @@ wanted() {
             ;;
         demo) echo nginx libnginx-mod-rtmp ffmpeg ;;
         test)
-            echo nginx libnginx-mod-rtmp perl sqlite3 ffmpeg gstreamer1.0-tools \
+            echo nginx libnginx-mod-rtmp perl sqlite3 curl ffmpeg gstreamer1.0-tools \
                 gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav
             ;;
         check) echo binutils perl shellcheck ;;

@@ -152,6 +152,17 @@ impl Conf<'_> {
         u64::try_from(ms).map(Duration::from_millis).map_err(|_| self.value(1, expected))
     }
 
+    /// The first argument as a time in whole seconds.
+    pub fn seconds(&self, expected: &str) -> Result<u32, Mistake> {
+        let mut word = self.raw_word(1);
+        // SAFETY: `word` is a configuration word.
+        let seconds = unsafe { ngx_parse_time(&raw mut word, 1) };
+        if word.is_empty() {
+            return Err(self.value(1, expected));
+        }
+        u32::try_from(seconds).map_err(|_| self.value(1, expected))
+    }
+
     /// The first argument as a flag.
     pub fn flag(&self) -> Result<bool, Mistake> {
         match self.word(1).as_str() {
@@ -189,7 +200,7 @@ impl Conf<'_> {
         unsafe { Pool::from_ngx_pool(self.raw.as_ref().pool) }.allocate(value)
     }
 
-    fn raw_word(&self, index: usize) -> ngx_str_t {
+    pub(super) fn raw_word(&self, index: usize) -> ngx_str_t {
         if index >= self.words() {
             return ngx_str_t::default();
         }

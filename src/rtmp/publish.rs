@@ -18,7 +18,7 @@ mod ending;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use nginx_sys::ngx_chain_t;
 use stagedoor_core::key::{KeyDigest, StreamKey};
@@ -34,7 +34,7 @@ use super::{AppConf, ngx_stagedoor_rtmp_module};
 use crate::core::CoreConf;
 use crate::ffi::event::Timer;
 use crate::ffi::session::{Attachment, Session, chunks};
-use crate::live::LiveError;
+use crate::live::{LiveError, microseconds_since_1970};
 use crate::worker::{self, Asker, Carrier, LiveStream, Place, Ticket};
 
 /// What a session holds for this module.
@@ -46,6 +46,9 @@ pub(super) struct Publisher {
     timer: Timer,
     /// Its set-up phase.
     pub(super) latency: Latency,
+    /// nginx-rtmp joins a session to one stream, as its player or its publisher
+    /// (ngx_rtmp_live_module.c, ngx_rtmp_live_join): a player's publish would go nowhere.
+    is_playing: Cell<bool>,
     is_detached: Cell<bool>,
     /// Why the server ends the stream, while it does.
     stopping: Cell<Option<Stop>>,
@@ -108,6 +111,7 @@ impl Publisher {
                     }
                 }),
                 latency: Latency::new(session, me.clone()),
+                is_playing: Cell::new(false),
                 is_detached: Cell::new(false),
                 stopping: Cell::new(None),
             }
@@ -123,9 +127,15 @@ impl Publisher {
         unsafe { session.attached(&raw const ngx_stagedoor_rtmp_module) }
     }
 
+    /// The session begins to play a stream.
+    pub(super) fn plays(&self) {
+        self.is_playing.set(true);
+        self.latency.is_over();
+    }
+
     fn received(&self, conf: &AppConf, command: Result<Publish, impl std::fmt::Display>) {
-        if self.is_publishing() {
-            self.log_refusal(Refusal::AlreadyStreaming, None, "this session is publishing");
+        if let Some(why) = self.occupation() {
+            self.log_refusal(Refusal::AlreadyStreaming, None, why);
             return self.tell(Refusal::AlreadyStreaming);
         }
         if self.is_refused() {
@@ -144,11 +154,23 @@ impl Publisher {
         }
     }
 
-    fn is_publishing(&self) -> bool {
-        matches!(
-            *self.state.borrow(),
-            State::Asking { .. } | State::Waiting { .. } | State::Live { .. }
-        )
+    /// What keeps the session from another publish.
+    fn occupation(&self) -> Option<String> {
+        if self.is_playing.get() {
+            return Some("this session is playing".to_owned());
+        }
+        match &*self.state.borrow() {
+            State::Asking { key, .. } => {
+                Some(format!("this session waits with key: {}", key.tag()))
+            }
+            State::Waiting { publish, .. } => {
+                Some(format!("this session waits, username: \"{}\"", publish.username))
+            }
+            State::Live { username, .. } => {
+                Some(format!("this session is publishing, username: \"{username}\""))
+            }
+            State::Idle | State::Refusing(_) | State::Refused => None,
+        }
     }
 
     /// Whether the answer to an earlier publish is on its way, or out.
@@ -322,12 +344,4 @@ impl Attachment for Publisher {
 
 fn timeout() -> Duration {
     CoreConf::current().map_or(Duration::ZERO, CoreConf::timeout)
-}
-
-fn microseconds_since_1970() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| u64::try_from(since.as_micros()).ok())
-        .unwrap_or(0)
 }

@@ -3,6 +3,7 @@
 //! tested without nginx.
 #![forbid(unsafe_code)]
 
+pub mod hls;
 pub mod key;
 pub mod policy;
 pub mod publish;

@@ -1,11 +1,15 @@
 //! The live table: who is on, as plain data that fits in shared memory.
 //!
+//! A stream that has ended stays in the table, so that its viewers can be told, until its name is
+//! claimed again or its entry is needed: the oldest ended one makes place for a new stream when
+//! none is free. A live one never does.
+//!
 //! nginx's workers are processes, and any of them can be killed between two instructions. So that
 //! what the others find is always usable, the table is built on three rules:
 //!
-//! * **An entry's state is the only truth.** The hash chains and the free list are indexes over the
-//!   entries; [`Table::recover`] rebuilds both from the states alone. Whose a live entry is stands
-//!   in one word, too, so that it is handed over at once or not at all.
+//! * **An entry's state is the only truth.** The hash chains, the free list and the list of ended
+//!   streams are indexes over the entries; [`Table::recover`] rebuilds them from the states alone.
+//!   Whose a live entry is stands in one word, too, so that it is handed over at once or not at all.
 //! * **A change is announced.** Every change sets `changing` first and clears it last. Whoever takes
 //!   the lock and finds it set knows that its holder died inside, and recovers before anything else.
 //! * **Nothing is allocated.** The table is laid out once; indexes stand in for pointers.
@@ -13,6 +17,7 @@
 //! The table itself locks nothing: the caller holds the zone's mutex for as long as it has a
 //! [`Table`].
 
+mod ended;
 mod entry;
 mod handover;
 mod owners;
@@ -39,6 +44,8 @@ pub struct Header {
     booted: AtomicU32,
     free: u32,
     live: u32,
+    oldest_ended: u32,
+    newest_ended: u32,
     serial: u64,
     wishes: u32,
 }
@@ -73,6 +80,20 @@ pub struct Stream<'a> {
     pub client_addr: &'a str,
     /// When the stream went live, in microseconds since 1970 (UTC).
     pub started_at: u64,
+}
+
+/// What the table knows of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// A stream of this name is live.
+    Live,
+    /// One was, until then: microseconds since 1970 (UTC).
+    Ended {
+        /// Its end.
+        at: u64,
+    },
+    /// None was, or it is forgotten.
+    Unknown,
 }
 
 /// A stream whose worker died while it was live.
@@ -192,7 +213,16 @@ impl<'a> Table<'a> {
 
     /// The entry of a live stream.
     pub fn find(&self, username: &str) -> Option<&Entry> {
-        self.position(username).map(|index| &self.entries[index])
+        self.position(username).map(|index| &self.entries[index]).filter(|entry| entry.is_live())
+    }
+
+    /// Whether a stream of this name is live, or was.
+    pub fn presence(&self, username: &str) -> Presence {
+        match self.position(username).map(|index| &self.entries[index]) {
+            Some(entry) if entry.is_live() => Presence::Live,
+            Some(entry) => Presence::Ended { at: entry.ended_at },
+            None => Presence::Unknown,
+        }
     }
 
     /// Makes `stream` live, held by the process in `slot`.
@@ -205,14 +235,27 @@ impl<'a> Table<'a> {
         if stream.username.is_empty() || stream.username.len() > Text::CAPACITY {
             return Err(ClaimError::Name);
         }
-        if let Some(index) = self.position(stream.username) {
+        let known = self.position(stream.username);
+        if let Some(index) = known
+            && self.entries[index].is_live()
+        {
             return Err(ClaimError::Held(self.owner(self.entries[index].seats.holder().owner)));
         }
-        let index = self.header.free;
-        if index as usize >= self.entries.len() {
-            return Err(ClaimError::Full(self.entries.len()));
-        }
+        // The entry to forget: the name's last stream, or, if no entry is free, the oldest ended.
+        let has_free = (self.header.free as usize) < self.entries.len();
+        let forgotten = match known {
+            Some(index) => Some(index as u32),
+            None if has_free => None,
+            None if (self.header.oldest_ended as usize) < self.entries.len() => {
+                Some(self.header.oldest_ended)
+            }
+            None => return Err(ClaimError::Full(self.entries.len())),
+        };
         self.change(|table| {
+            if let Some(index) = forgotten {
+                table.forget(index);
+            }
+            let index = table.header.free;
             let bucket = table.bucket(stream.username);
             table.header.serial += 1;
             let serial = table.header.serial;
@@ -228,11 +271,12 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Ends a claim: the name goes to whoever waits for it, or is free; one that waits itself waits
-    /// no more. Says whether there was anything to end, so that a second release does nothing.
-    pub fn release(&mut self, claim: Claim) -> bool {
+    /// Ends a claim, and with it the stream: at `ended_at`, in microseconds since 1970 (UTC). The
+    /// name goes to whoever waits for it; a claim that waits itself waits no more. Says whether
+    /// there was anything to end, so that a second release does nothing.
+    pub fn release(&mut self, claim: Claim, ended_at: u64) -> bool {
         match self.standing(claim) {
-            Standing::Holds => self.change(|table| table.vacate(claim.index)),
+            Standing::Holds => self.change(|table| table.vacate(claim.index, ended_at)),
             Standing::Waits(_) => {
                 self.change(|table| table.entries[claim.index as usize].seats.give_up());
             }
@@ -241,8 +285,8 @@ impl<'a> Table<'a> {
         true
     }
 
-    /// Mends the table after a process died inside a change: an entry that was not yet, or is no
-    /// longer, live is free; every other one stays live.
+    /// Mends the table after a process died inside a change: an entry that was not yet live, or was
+    /// being forgotten, is free; every other one stays what it is.
     fn recover(&mut self) {
         self.rebuild();
         self.header.changing.store(0, Ordering::Release);
@@ -256,45 +300,32 @@ impl<'a> Table<'a> {
         result
     }
 
-    /// Sets up chains, free list and count from the entries' states.
+    /// Sets up chains, lists and count from the entries' states.
     fn rebuild(&mut self) {
         self.buckets.fill(NONE);
         self.header.free = NONE;
         self.header.live = 0;
         for index in (0..self.entries.len()).rev() {
-            if self.entries[index].is_live() {
+            let is_live = self.entries[index].is_live();
+            if is_live || self.entries[index].is_ended() {
                 let bucket = self.bucket(self.entries[index].username());
                 self.entries[index].next = self.buckets[bucket];
                 self.buckets[bucket] = index as u32;
-                self.header.live += 1;
+                self.header.live += u32::from(is_live);
             } else {
                 self.entries[index].state.store(State::FREE, Ordering::Release);
                 self.entries[index].next = self.header.free;
                 self.header.free = index as u32;
             }
         }
+        self.rebuild_ended();
     }
 
     /// Ends the stream of a live entry, for whoever waits for its name or for good.
-    fn vacate(&mut self, index: u32) {
+    fn vacate(&mut self, index: u32, ended_at: u64) {
         if !self.entries[index as usize].seats.hand_over() {
-            self.free(index);
+            self.end(index, ended_at);
         }
-    }
-
-    /// Takes a live entry out of its chain and puts it on the free list.
-    fn free(&mut self, index: u32) {
-        let bucket = self.bucket(self.entries[index as usize].username());
-        let next = self.entries[index as usize].next;
-        self.entries[index as usize].state.swap(State::FREE, Ordering::AcqRel);
-        let before = self.chain(bucket).find(|&before| self.entries[before].next == index);
-        match before {
-            Some(before) => self.entries[before].next = next,
-            None => self.buckets[bucket] = next,
-        }
-        self.entries[index as usize].next = self.header.free;
-        self.header.free = index;
-        self.header.live -= 1;
     }
 
     fn live_entry(&self, index: u32) -> Option<&Entry> {

@@ -80,6 +80,7 @@ impl Publisher {
     /// The stream was closed, by its publisher or with its session. Called for every close, also
     /// when nothing is live.
     pub(in crate::rtmp) fn end(&self, reason: EndReason) {
+        self.is_playing.set(false);
         let state = self.state.take();
         match state {
             State::Idle => {}

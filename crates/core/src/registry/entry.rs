@@ -1,4 +1,4 @@
-//! One live stream in the table.
+//! One stream in the table.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,6 +11,7 @@ pub(super) struct State;
 impl State {
     pub(super) const FREE: u32 = 0;
     pub(super) const LIVE: u32 = 1;
+    pub(super) const ENDED: u32 = 2;
 }
 
 /// A short text of fixed size.
@@ -50,13 +51,17 @@ impl Default for Text {
     }
 }
 
-/// One place in the table: free, or a live stream.
+/// One place in the table: free, a live stream, or one that has ended.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Entry {
     pub(super) state: AtomicU32,
     pub(super) next: u32,
     pub(super) seats: Seats,
+    /// Neighbours among the ended ones.
+    pub(super) older: u32,
+    pub(super) newer: u32,
+    pub(super) ended_at: u64,
     streamer_id: i64,
     username: Text,
     app: Text,
@@ -64,7 +69,7 @@ pub struct Entry {
 }
 
 // DESIGN: at most 512 bytes of shared memory a live stream, with its share of the hash table.
-const _: () = assert!(size_of::<Entry>() + size_of::<u32>() <= 288);
+const _: () = assert!(size_of::<Entry>() + size_of::<u32>() <= 300);
 
 impl Entry {
     /// The public name.
@@ -94,6 +99,10 @@ impl Entry {
 
     pub(super) fn is_live(&self) -> bool {
         self.state.load(Ordering::Acquire) == State::LIVE
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.state.load(Ordering::Acquire) == State::ENDED
     }
 
     pub(super) fn fill(&mut self, holder: Seat, stream: &Stream<'_>) {

@@ -50,7 +50,8 @@ impl Table<'_> {
         username: &str,
         now: u64,
     ) -> Result<Claim, WaitError> {
-        let index = self.position(username).ok_or(WaitError::Free)?;
+        let live = |&index: &usize| self.entries[index].is_live();
+        let index = self.position(username).filter(live).ok_or(WaitError::Free)?;
         let seats = &self.entries[index].seats;
         // A clock that was set back leaves nobody alone for longer.
         if now.abs_diff(seats.holder().since) < LEFT_ALONE {

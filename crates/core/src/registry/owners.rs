@@ -55,9 +55,9 @@ impl Table<'_> {
         self.owners.iter().copied().filter(|owner| owner.pid != 0)
     }
 
-    /// Strikes a process off, and every stream it still held; returns those. It waits for no name
-    /// any more either.
-    pub fn strike(&mut self, owner: Owner) -> Vec<LostStream> {
+    /// Strikes a process off, which ends every stream it still held; returns those. It waits for no
+    /// name any more either. `ended_at` is in microseconds since 1970 (UTC).
+    pub fn strike(&mut self, owner: Owner, ended_at: u64) -> Vec<LostStream> {
         let Some(slot) = self.owners.iter().position(|there| *there == owner && there.pid != 0)
         else {
             return Vec::new();
@@ -77,7 +77,7 @@ impl Table<'_> {
                 table.entries[index as usize].seats.give_up();
             }
             for index in held {
-                table.vacate(index);
+                table.vacate(index, ended_at);
             }
             table.owners[slot] = Owner::default();
         });

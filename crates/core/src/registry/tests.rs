@@ -54,7 +54,7 @@ fn a_name_is_claimed_once_and_free_after_its_release() {
     let claim = table.claim(slot, &stream("benw")).unwrap();
     assert_eq!(table.claim(slot, &stream("benw")), Err(ClaimError::Held(ONE)));
     assert_eq!(table.find("benw").map(Entry::client_addr), Some("192.0.2.1"));
-    assert!(table.release(claim));
+    assert!(table.release(claim, 9));
     assert!(table.find("benw").is_none());
     assert!(table.claim(slot, &stream("benw")).is_ok());
 }
@@ -65,9 +65,9 @@ fn a_second_release_of_a_claim_does_not_end_the_next_one() {
     let mut table = memory.open();
     let slot = table.enter(ONE).unwrap();
     let first = table.claim(slot, &stream("benw")).unwrap();
-    assert!(table.release(first));
+    assert!(table.release(first, 9));
     table.claim(slot, &stream("benw")).unwrap();
-    assert!(!table.release(first));
+    assert!(!table.release(first, 9));
     assert_eq!(table.live(), 1);
 }
 
@@ -79,7 +79,7 @@ fn a_full_table_refuses_and_goes_on_after_a_release() {
     let a = table.claim(slot, &stream("a")).unwrap();
     table.claim(slot, &stream("b")).unwrap();
     assert_eq!(table.claim(slot, &stream("c")), Err(ClaimError::Full(2)));
-    assert!(table.release(a));
+    assert!(table.release(a, 9));
     assert!(table.claim(slot, &stream("c")).is_ok());
 }
 
@@ -102,11 +102,11 @@ fn striking_a_process_frees_its_streams_and_no_others() {
     table.claim(one, &stream("a")).unwrap();
     table.claim(two, &stream("b")).unwrap();
     table.claim(one, &stream("c")).unwrap();
-    let lost: BTreeSet<_> = table.strike(ONE).into_iter().map(|lost| lost.username).collect();
+    let lost: BTreeSet<_> = table.strike(ONE, 9).into_iter().map(|lost| lost.username).collect();
     assert_eq!(lost, BTreeSet::from(["a".to_owned(), "c".to_owned()]));
     assert_eq!(table.owners().collect::<Vec<_>>(), [TWO]);
     assert!(table.find("b").is_some());
-    assert!(table.strike(ONE).is_empty());
+    assert!(table.strike(ONE, 9).is_empty());
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn a_pid_that_was_reused_is_another_process() {
     table.claim(old, &stream("a")).unwrap();
     let reused = Owner { start_time: 99, ..ONE };
     assert_ne!(table.enter(reused), Some(old));
-    assert!(table.strike(reused).is_empty());
-    assert_eq!(table.strike(ONE).len(), 1);
+    assert!(table.strike(reused, 9).is_empty());
+    assert_eq!(table.strike(ONE, 9).len(), 1);
 }
 
 const SECOND: u64 = 1_000_000;
@@ -135,14 +135,14 @@ fn a_name_passes_to_whoever_waits_for_it_without_being_free() {
     assert_ne!(table.wishes(), wishes);
     assert_eq!(table.heir(old), Some(TWO));
     assert_eq!((table.standing(old), table.standing(new)), (Standing::Holds, Standing::Waits(ONE)));
-    assert!(table.release(old));
+    assert!(table.release(old, 9));
     assert_eq!((table.standing(old), table.standing(new)), (Standing::Ended, Standing::Holds));
     assert_eq!(table.claim(one, &stream("benw")), Err(ClaimError::Held(TWO)));
     assert_eq!(table.find("benw").map(Entry::started_at), Some(5 * SECOND));
     table.describe(new, &Stream { client_addr: "192.0.2.9", ..stream("benw") });
     assert_eq!(table.find("benw").map(Entry::client_addr), Some("192.0.2.9"));
-    assert!(!table.release(old));
-    assert!(table.release(new));
+    assert!(!table.release(old, 9));
+    assert!(table.release(new, 9));
     assert_eq!(table.live(), 0);
 }
 
@@ -153,10 +153,10 @@ fn whoever_waits_can_give_up_and_then_the_holder_is_left_alone() {
     let one = table.enter(ONE).unwrap();
     let old = table.claim(one, &stream("benw")).unwrap();
     let new = table.wait_for(one, "benw", 5 * SECOND).unwrap();
-    assert!(table.release(new));
+    assert!(table.release(new, 9));
     assert_eq!(table.heir(old), None);
-    assert!(!table.release(new));
-    assert!(table.release(old));
+    assert!(!table.release(new, 9));
+    assert!(table.release(old, 9));
     assert_eq!(table.standing(new), Standing::Ended);
     assert!(table.find("benw").is_none());
 }
@@ -172,12 +172,12 @@ fn a_stream_is_left_alone_for_a_second_and_waited_for_by_one() {
     assert_eq!(table.wait_for(one, "benw", since + SECOND - 1), Err(WaitError::TooSoon));
     let new = table.wait_for(one, "benw", since + SECOND).unwrap();
     assert_eq!(table.wait_for(one, "benw", since + SECOND), Err(WaitError::Awaited));
-    table.release(old);
+    table.release(old, 9);
     // Also before the new holder has described itself.
     assert_eq!(table.wait_for(one, "benw", since + SECOND + 1), Err(WaitError::TooSoon));
     // The clock was set back.
     assert!(table.wait_for(one, "benw", 0).is_ok());
-    table.release(new);
+    table.release(new, 9);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
     let waits_for_a = table.wait_for(two, "a", SECOND * 2).unwrap();
     let waits_for_b = table.wait_for(one, "b", SECOND * 2).unwrap();
     let waits_for_c = table.wait_for(one, "c", SECOND * 2).unwrap();
-    assert_eq!(table.strike(ONE).len(), 2);
+    assert_eq!(table.strike(ONE, 9).len(), 2);
     assert_eq!(table.standing(a), Standing::Ended);
     assert_eq!(table.standing(waits_for_a), Standing::Holds);
     assert_eq!(table.find("a").map(Entry::client_addr), Some("192.0.2.1"));
@@ -202,7 +202,7 @@ fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
         (Standing::Ended, Standing::Ended)
     );
     assert_eq!(table.live(), 2);
-    let lost: Vec<_> = table.strike(TWO).into_iter().map(|lost| lost.username).collect();
+    let lost: Vec<_> = table.strike(TWO, 9).into_iter().map(|lost| lost.username).collect();
     assert_eq!(lost, ["b"], "whoever was handed a name and never went live has lost no stream");
     assert_eq!(table.live(), 0);
 }
@@ -257,6 +257,68 @@ fn text_is_cut_at_a_character() {
     assert_eq!(Text::cut(&text).as_str().len(), 63);
 }
 
+#[test]
+fn a_stream_that_has_ended_is_known_until_its_name_is_claimed_again() {
+    let mut memory = Memory::new(2);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    assert_eq!(table.presence("benw"), Presence::Unknown);
+    let claim = table.claim(slot, &stream("benw")).unwrap();
+    assert_eq!(table.presence("benw"), Presence::Live);
+    assert!(table.release(claim, 77));
+    assert_eq!(table.presence("benw"), Presence::Ended { at: 77 });
+    assert_eq!(table.live(), 0);
+    table.claim(slot, &stream("benw")).unwrap();
+    assert_eq!(table.presence("benw"), Presence::Live);
+    assert!(table.claim(slot, &stream("other")).is_ok(), "the ended entry was taken over");
+}
+
+#[test]
+fn the_stream_that_ended_first_makes_place_and_a_live_one_never_does() {
+    let mut memory = Memory::new(3);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    let claims = ["a", "b", "c"].map(|name| table.claim(slot, &stream(name)).unwrap());
+    assert!(table.release(claims[1], 5));
+    assert!(table.release(claims[0], 6));
+    table.claim(slot, &stream("d")).unwrap();
+    assert_eq!(table.presence("b"), Presence::Unknown);
+    assert_eq!(table.presence("a"), Presence::Ended { at: 6 });
+    table.claim(slot, &stream("e")).unwrap();
+    assert_eq!(table.presence("a"), Presence::Unknown);
+    assert_eq!(table.claim(slot, &stream("f")), Err(ClaimError::Full(3)));
+    assert_eq!(table.presence("c"), Presence::Live);
+}
+
+#[test]
+fn the_streams_of_a_dead_process_have_ended_too() {
+    let mut memory = Memory::new(3);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    table.claim(slot, &stream("benw")).unwrap();
+    table.strike(ONE, 8);
+    assert_eq!(table.presence("benw"), Presence::Ended { at: 8 });
+}
+
+#[test]
+fn a_death_while_an_entry_is_reused_forgets_at_most_that_entry() {
+    let mut memory = Memory::new(2);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    for name in ["a", "b"] {
+        let claim = table.claim(slot, &stream(name)).unwrap();
+        table.release(claim, 3);
+    }
+    memory.entries[0].state.store(State::FREE, Ordering::Release);
+    memory.header.changing.store(1, Ordering::Release);
+    let mut table = memory.open();
+    assert_eq!(table.presence("a"), Presence::Unknown);
+    assert_eq!(table.presence("b"), Presence::Ended { at: 3 });
+    let slot = table.enter(ONE).unwrap();
+    table.claim(slot, &stream("c")).unwrap();
+    assert_eq!(table.presence("b"), Presence::Ended { at: 3 });
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Claim(u8, bool),
@@ -277,7 +339,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..12u8).prop_map(Step::GiveUp),
         2 => (0..12u8).prop_map(Step::TakeUp),
         1 => any::<bool>().prop_map(Step::Strike),
-        1 => prop::collection::vec(any::<u32>(), 8).prop_map(Step::Die),
+        1 => prop::collection::vec(any::<u32>(), 12).prop_map(Step::Die),
     ]
 }
 
@@ -307,30 +369,37 @@ impl Held {
 }
 
 proptest! {
-    /// Whatever happens, the table holds what a plain list of names, their holders and their heirs
-    /// would hold.
+    /// Whatever happens, the table holds what two plain lists would hold: of live names with their
+    /// holders and heirs, and of ended ones in the order of their ends.
     #[test]
     fn the_table_behaves_as_a_list_of_names(steps in prop::collection::vec(step(), 0..200)) {
-        let mut memory = Memory::new(8);
-        let mut model: Vec<Held> = Vec::new();
-        let mut ended: Vec<Claim> = Vec::new();
+        const PLACES: usize = 8;
+        let mut memory = Memory::new(PLACES);
+        let mut live: Vec<Held> = Vec::new();
+        let mut ended: Vec<(String, u64)> = Vec::new();
+        let mut released: Vec<Claim> = Vec::new();
         let mut now = 0;
         for step in steps {
             now += SECOND;
-            let at = |model: &[Held], name: &str| model.iter().position(|it| it.name == name);
+            let at = |live: &[Held], name: &str| live.iter().position(|it| it.name == name);
             match step {
                 Step::Claim(name, one) => {
                     let name = format!("n{name}");
                     let mut table = memory.open();
                     let slot = table.enter(if one { ONE } else { TWO }).unwrap();
                     let result = table.claim(slot, &Stream { started_at: now, ..stream(&name) });
-                    if at(&model, &name).is_some() {
+                    if at(&live, &name).is_some() {
                         prop_assert!(matches!(result, Err(ClaimError::Held(_))));
-                    } else if model.len() == 8 {
-                        prop_assert_eq!(result, Err(ClaimError::Full(8)));
+                    } else if live.len() == PLACES {
+                        prop_assert_eq!(result, Err(ClaimError::Full(PLACES)));
                     } else {
+                        match ended.iter().position(|(known, _)| *known == name) {
+                            Some(at) => drop(ended.remove(at)),
+                            None if live.len() + ended.len() == PLACES => drop(ended.remove(0)),
+                            None => {}
+                        }
                         let claim = result.unwrap();
-                        model.push(Held { name, one, claim, heir: None, is_taken_up: true });
+                        live.push(Held { name, one, claim, heir: None, is_taken_up: true });
                     }
                 }
                 Step::WaitFor(name, one) => {
@@ -338,71 +407,116 @@ proptest! {
                     let mut table = memory.open();
                     let slot = table.enter(if one { ONE } else { TWO }).unwrap();
                     let result = table.wait_for(slot, &name, now);
-                    match at(&model, &name) {
+                    match at(&live, &name) {
                         None => prop_assert_eq!(result, Err(WaitError::Free)),
-                        Some(at) if model[at].heir.is_some() => {
+                        Some(at) if live[at].heir.is_some() => {
                             prop_assert_eq!(result, Err(WaitError::Awaited));
                         }
-                        Some(at) => model[at].heir = Some((one, result.unwrap())),
-                    }
-                }
-                Step::Release(name) => {
-                    if let Some(at) = at(&model, &format!("n{name}")) {
-                        let held = model.remove(at);
-                        prop_assert!(memory.open().release(held.claim));
-                        ended.push(held.claim);
-                        model.extend(held.vacated());
+                        Some(at) => live[at].heir = Some((one, result.unwrap())),
                     }
                 }
                 Step::TakeUp(name) => {
                     let name = format!("n{name}");
-                    if let Some(at) = at(&model, &name) {
-                        model[at].is_taken_up = true;
+                    if let Some(at) = at(&live, &name) {
+                        live[at].is_taken_up = true;
                         let stream = Stream { started_at: now, ..stream(&name) };
-                        memory.open().describe(model[at].claim, &stream);
+                        memory.open().describe(live[at].claim, &stream);
+                    }
+                }
+                Step::Release(name) => {
+                    let name = format!("n{name}");
+                    if let Some(at) = at(&live, &name) {
+                        let held = live.remove(at);
+                        prop_assert!(memory.open().release(held.claim, now));
+                        released.push(held.claim);
+                        match held.vacated() {
+                            Some(heir) => live.push(heir),
+                            None => ended.push((name, now)),
+                        }
                     }
                 }
                 Step::GiveUp(name) => {
-                    if let Some(at) = at(&model, &format!("n{name}"))
-                        && let Some((_, claim)) = model[at].heir.take()
+                    if let Some(at) = at(&live, &format!("n{name}"))
+                        && let Some((_, claim)) = live[at].heir.take()
                     {
-                        prop_assert!(memory.open().release(claim));
-                        ended.push(claim);
+                        prop_assert!(memory.open().release(claim, now));
+                        released.push(claim);
                     }
                 }
                 Step::Strike(one) => {
-                    let lost = memory.open().strike(if one { ONE } else { TWO }).len();
-                    for held in &mut model {
-                        ended.extend(held.heir.take_if(|heir| heir.0 == one).map(|heir| heir.1));
+                    let lost = memory.open().strike(if one { ONE } else { TWO }, now);
+                    for held in &mut live {
+                        released.extend(held.heir.take_if(|heir| heir.0 == one).map(|heir| heir.1));
                     }
                     let (struck, left): (Vec<_>, Vec<_>) =
-                        model.into_iter().partition(|held| held.one == one);
-                    let live = struck.iter().filter(|held| held.is_taken_up).count();
-                    prop_assert_eq!(lost, live);
-                    ended.extend(struck.iter().map(|held| held.claim));
-                    model = left;
-                    model.extend(struck.into_iter().filter_map(Held::vacated));
+                        live.into_iter().partition(|held| held.one == one);
+                    live = left;
+                    prop_assert_eq!(lost.len(), struck.iter().filter(|it| it.is_taken_up).count());
+                    for held in struck {
+                        let name = held.name.clone();
+                        released.push(held.claim);
+                        prop_assert!(!held.is_taken_up || lost.iter().any(|it| it.username == name));
+                        match held.vacated() {
+                            Some(heir) => live.push(heir),
+                            None => ended.push((name, now)),
+                        }
+                    }
+                    // Streams that end at once have no order; the table's is as good as any.
+                    let order = ended_order(&mut memory);
+                    ended.sort_by_key(|(name, _)| order.iter().position(|known| known == name));
                 }
                 Step::Die(noise) => {
                     memory.header.changing.store(1, Ordering::Release);
                     memory.header.free = noise[0];
                     memory.header.live = noise[1];
-                    for entry in &mut memory.entries {
-                        entry.seats.damage(u64::from(noise[2]));
+                    memory.header.oldest_ended = noise[2];
+                    memory.header.newest_ended = noise[3];
+                    for (entry, value) in memory.entries.iter_mut().zip(&noise) {
+                        (entry.next, entry.older, entry.newer) = (*value, *value / 2, *value / 3);
+                        entry.seats.damage(u64::from(*value));
                     }
                     for (bucket, value) in memory.buckets.iter_mut().zip(noise) {
                         *bucket = value;
                     }
+                    memory.open();
+                    let order = ended_order(&mut memory);
+                    prop_assert!(order.len() == ended.len());
+                    ended.sort_by_key(|(name, at)| (*at, order.iter().position(|known| known == name)));
                 }
             }
-            let expected: BTreeSet<_> = model.iter().map(|held| held.name.clone()).collect();
+            let expected: BTreeSet<_> = live.iter().map(|held| held.name.clone()).collect();
             prop_assert_eq!(memory.names(), expected);
             let mut table = memory.open();
-            prop_assert_eq!(table.live(), model.len());
-            prop_assert!(model.iter().all(|held| held.is_as_in(&table)));
-            for claim in &ended {
-                prop_assert!(!table.release(*claim));
+            prop_assert_eq!(table.live(), live.len());
+            prop_assert!(live.iter().all(|held| held.is_as_in(&table)));
+            for claim in &released {
+                prop_assert!(!table.release(*claim, now));
             }
+            for (name, at) in &ended {
+                prop_assert_eq!(memory.open().presence(name), Presence::Ended { at: *at });
+                prop_assert!(memory.open().find(name).is_none());
+            }
+            let order = ended_order(&mut memory);
+            prop_assert_eq!(order, ended.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
         }
     }
+}
+
+/// The names of the ended streams as the table lists them, in both directions.
+fn ended_order(memory: &mut Memory) -> Vec<String> {
+    let table = memory.open();
+    let walk = |mut index: u32, step: fn(&Entry) -> u32| {
+        let mut names = Vec::new();
+        while let Some(entry) = table.entries.get(index as usize) {
+            names.push(entry.username().to_owned());
+            index = step(entry);
+            assert!(names.len() <= table.entries.len());
+        }
+        names
+    };
+    let forward = walk(table.header.oldest_ended, |entry| entry.newer);
+    let mut backward = walk(table.header.newest_ended, |entry| entry.older);
+    backward.reverse();
+    assert_eq!(forward, backward);
+    forward
 }

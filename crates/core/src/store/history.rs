@@ -88,10 +88,11 @@ const START: &str = "
     INSERT INTO sessions (streamer_id, app, client_addr, started_at, worker)
     SELECT id, ?2, ?3, ?4, ?5 FROM streamers WHERE id = ?1";
 
-/// In a database that was replaced while the session ran, the row of the same id may be another's.
+/// In a database that was replaced while the session ran, the row of the same id may be another's. Whoever
+/// took the session for lost knew less than the worker that had it.
 const STOP: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?4), end_reason = ?5
-    WHERE id = ?1 AND streamer_id = ?2 AND started_at = ?3 AND stopped_at IS NULL";
+    WHERE id = ?1 AND streamer_id = ?2 AND started_at = ?3 AND (stopped_at IS NULL OR end_reason = ?6)";
 
 const WORKERS: &str = "SELECT DISTINCT worker FROM sessions WHERE stopped_at IS NULL";
 
@@ -208,8 +209,8 @@ impl History {
                     None => self.open.get(tag).cloned(),
                 };
                 if let Some(OpenRow { id, streamer_id, started_at }) = row {
-                    let end =
-                        params![id, streamer_id, started_at, timestamp::utc(*at), reason.as_str()];
+                    let at = timestamp::utc(*at);
+                    let end = params![id, streamer_id, started_at, at, reason.as_str(), crash];
                     db.prepare_cached(STOP)?.execute(end)?;
                 }
                 changed.insert(*tag, None);

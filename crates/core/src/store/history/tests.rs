@@ -133,6 +133,15 @@ fn a_stream_that_was_lost_before_its_row_began_has_one_too() {
 }
 
 #[test]
+fn an_end_that_is_written_late_is_right_all_the_same() {
+    let mut scene = Scene::new();
+    scene.write([started(1, 1, 0)]);
+    scene.write([SessionEvent::Boot { at: second(10) }, stopped(1, 9, EndReason::Closed)]);
+    assert_eq!(scene.ends(), [Some("closed by client".to_owned())]);
+    assert_eq!(scene.sessions()[0].stopped_at.as_deref(), Some("2023-11-14 22:13:29.000000"));
+}
+
+#[test]
 fn a_boot_closes_every_row_of_the_former_life() {
     let mut scene = Scene::new();
     scene.write([started(1, 1, 0), started(2, 2, 5)]);

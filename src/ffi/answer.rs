@@ -1,0 +1,225 @@
+//! The answer to an HTTP request: its status, its header lines, and a body from memory.
+
+use std::ffi::CStr;
+use std::mem::zeroed;
+use std::ptr;
+
+use nginx_sys::{
+    ngx_array_push, ngx_array_t, ngx_buf_t, ngx_cached_time, ngx_chain_t,
+    ngx_http_discard_request_body, ngx_http_output_filter, ngx_http_send_header, ngx_http_time,
+    ngx_int_t, ngx_list_push, ngx_palloc, ngx_pool_t, ngx_str_t, ngx_table_elt_t,
+};
+
+use super::module::{ERROR, OK, text};
+use super::request::{NoMemory, Request, bytes, elements, is_named};
+
+impl Request {
+    /// The answer's status.
+    pub fn status(self) -> u16 {
+        u16::try_from(self.raw().headers_out.status).unwrap_or(0)
+    }
+
+    /// Gives the answer this media type, without a charset.
+    pub fn set_content_type(self, mime: &'static CStr) {
+        // SAFETY: the request's own; the type is static, and these fields say together what it is.
+        unsafe {
+            let headers = &raw mut (*self.as_ptr()).headers_out;
+            (*headers).content_type = text(mime);
+            (*headers).content_type_len = mime.count_bytes();
+            (*headers).content_type_lowcase = ptr::null_mut();
+            (*headers).content_type_hash = 0;
+            (*headers).charset = ngx_str_t::default();
+        }
+    }
+
+    /// The values of a header of the answer.
+    pub fn answer_header<'a>(self, name: &'static CStr) -> impl Iterator<Item = &'a [u8]> {
+        elements(&self.raw().headers_out.headers)
+            // SAFETY: the elements of that list; their texts live as long as the request.
+            .map(|element| unsafe { &*element })
+            .filter(move |element| is_named(element, name))
+            // SAFETY: as above.
+            .map(|element| unsafe { bytes(element.value) })
+    }
+
+    /// Gives the answer this header with this one value, in the place of what it had.
+    pub fn set_header(self, name: &'static CStr, value: &[u8]) -> Result<(), NoMemory> {
+        self.replace_header(name, value).map(|_| ())
+    }
+
+    /// Takes a header back.
+    pub fn remove_header(self, name: &'static CStr) {
+        for element in elements(&self.raw().headers_out.headers) {
+            // SAFETY: an element of the answer's headers, which nobody else is looking at.
+            unsafe {
+                if is_named(&*element, name) {
+                    (*element).hash = 0;
+                }
+            }
+        }
+    }
+
+    /// Sets `Cache-Control`, also for those who look at nginx's own list of them
+    /// (`$sent_http_cache_control`, gzip_proxied).
+    pub fn set_cache_control(self, value: &[u8]) -> Result<(), NoMemory> {
+        let element = self.replace_header(c"Cache-Control", value)?;
+        // SAFETY: the request's own list, and an element of its headers.
+        unsafe { (*self.as_ptr()).headers_out.cache_control.become_only(element, self.raw().pool) }
+    }
+
+    /// Sets `Expires`.
+    pub fn set_expires(self, value: &[u8]) -> Result<(), NoMemory> {
+        let element = self.replace_header(c"Expires", value)?;
+        // SAFETY: the request's own.
+        unsafe { (*self.as_ptr()).headers_out.expires = element };
+        Ok(())
+    }
+
+    /// Takes `Expires` back.
+    pub fn remove_expires(self) {
+        self.remove_header(c"Expires");
+        // SAFETY: the request's own.
+        unsafe { (*self.as_ptr()).headers_out.expires = ptr::null_mut() };
+    }
+
+    /// Answers with a body from memory, under an entity tag of its own: no `Last-Modified`, so that
+    /// the tag alone decides conditional requests. The body is not empty.
+    pub fn send(self, mime: &'static CStr, etag: &str, body: Vec<u8>) -> ngx_int_t {
+        self.try_send(mime, etag, body).unwrap_or(ERROR)
+    }
+
+    fn try_send(
+        self,
+        mime: &'static CStr,
+        etag: &str,
+        body: Vec<u8>,
+    ) -> Result<ngx_int_t, NoMemory> {
+        let body = self.keep(body).ok_or(NoMemory)?;
+        // SAFETY: nothing has been sent; everything that is pointed to lives in the request's pool.
+        unsafe {
+            let rc = ngx_http_discard_request_body(self.as_ptr());
+            if rc != OK {
+                return Ok(rc);
+            }
+            let tag = self.replace_header(c"ETag", etag.as_bytes())?;
+            let request = self.as_ptr();
+            (*request).headers_out.etag = tag;
+            (*request).headers_out.status = 200;
+            (*request).headers_out.content_length_n = body.len() as nginx_sys::off_t;
+            (*request).headers_out.last_modified_time = -1;
+            (*request).set_allow_ranges(1);
+            self.set_content_type(mime);
+
+            let rc = ngx_http_send_header(request);
+            if rc == ERROR || rc > OK || (*request).header_only() != 0 {
+                return Ok(rc);
+            }
+            let bytes = body.as_ptr_range();
+            let mut buf: ngx_buf_t = zeroed();
+            buf.pos = bytes.start.cast_mut();
+            buf.last = bytes.end.cast_mut();
+            buf.start = buf.pos;
+            buf.end = buf.last;
+            buf.set_memory(1);
+            buf.set_last_buf(1);
+            buf.set_last_in_chain(1);
+            let buf = self.keep(buf).ok_or(NoMemory)?;
+            let mut chain =
+                ngx_chain_t { buf: ptr::from_ref(buf).cast_mut(), next: ptr::null_mut() };
+            Ok(ngx_http_output_filter(request, &raw mut chain))
+        }
+    }
+
+    /// Puts a header into the place of the first of its name, and takes the others back; appends it
+    /// if there is none.
+    fn replace_header(
+        self,
+        name: &'static CStr,
+        value: &[u8],
+    ) -> Result<*mut ngx_table_elt_t, NoMemory> {
+        let value = self.text(value)?;
+        let mut place: *mut ngx_table_elt_t = ptr::null_mut();
+        for element in elements(&self.raw().headers_out.headers) {
+            // SAFETY: an element of the answer's headers, which nobody else is looking at.
+            unsafe {
+                if is_named(&*element, name) {
+                    (*element).hash = 0;
+                    place = if place.is_null() { element } else { place };
+                }
+            }
+        }
+        // SAFETY: the list is the answer's; a new element is made of zeroes as ngx_pcalloc makes it.
+        unsafe {
+            if place.is_null() {
+                place = ngx_list_push(&raw mut (*self.as_ptr()).headers_out.headers).cast();
+                if place.is_null() {
+                    return Err(NoMemory);
+                }
+                place.write(zeroed());
+            }
+            (*place).hash = 1;
+            (*place).key = text(name);
+            (*place).value = value;
+        }
+        Ok(place)
+    }
+}
+
+/// The date that is `seconds` from now, as HTTP writes it.
+pub fn http_date(seconds: i64) -> [u8; 29] {
+    let mut date = *b"Mon, 28 Sep 1970 06:00:00 GMT";
+    // SAFETY: nginx writes these 29 bytes (ngx_http_time); its cached time is always there.
+    unsafe { ngx_http_time(date.as_mut_ptr(), (*ngx_cached_time).sec + seconds) };
+    date
+}
+
+/// Where nginx keeps the answer's `Cache-Control` lines: an array of them before nginx 1.23, a
+/// chain of them since.
+trait HeaderLines {
+    /// # Safety
+    ///
+    /// `element` is a header of the answer whose pool this is.
+    unsafe fn become_only(
+        &mut self,
+        element: *mut ngx_table_elt_t,
+        pool: *mut ngx_pool_t,
+    ) -> Result<(), NoMemory>;
+}
+
+impl HeaderLines for ngx_array_t {
+    unsafe fn become_only(
+        &mut self,
+        element: *mut ngx_table_elt_t,
+        pool: *mut ngx_pool_t,
+    ) -> Result<(), NoMemory> {
+        // SAFETY: the array is all zeroes until its first use, and then one of such pointers.
+        unsafe {
+            if self.elts.is_null() {
+                let size = size_of::<*mut ngx_table_elt_t>();
+                let elts = ngx_palloc(pool, size);
+                if elts.is_null() {
+                    return Err(NoMemory);
+                }
+                *self = ngx_array_t { elts, nelts: 0, size, nalloc: 1, pool };
+            }
+            self.nelts = 0;
+            let place = ngx_array_push(self).cast::<*mut ngx_table_elt_t>();
+            if place.is_null() {
+                return Err(NoMemory);
+            }
+            place.write(element);
+        }
+        Ok(())
+    }
+}
+
+impl HeaderLines for *mut ngx_table_elt_t {
+    unsafe fn become_only(
+        &mut self,
+        element: *mut ngx_table_elt_t,
+        _pool: *mut ngx_pool_t,
+    ) -> Result<(), NoMemory> {
+        *self = element;
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! Who gets an answer: files of streams only, by GET, HEAD and OPTIONS, and, where it is asked for,
+//! only of streams that are live.
+
+use stagedoor_core::hls::{self, path};
+
+use super::hls_conf;
+use super::stream::RequestedStream;
+use crate::ffi::phases::{Handler, Outcome};
+use crate::ffi::request::{Method, Request};
+use crate::live;
+
+const NO_CONTENT: u16 = 204;
+const NOT_FOUND: u16 = 404;
+const NOT_ALLOWED: u16 = 405;
+const INTERNAL_SERVER_ERROR: u16 = 500;
+
+/// What the path and the method decide, before nginx's own access modules are asked: a preflight
+/// has no password (Fetch standard, "CORS-preflight fetch"), and they need not be asked about what
+/// is not served to anybody.
+pub(super) struct Paths;
+
+impl Handler for Paths {
+    const WHAT: &'static str = "a path's check";
+    const FALLBACK: Outcome = Outcome::Status(INTERNAL_SERVER_ERROR);
+
+    fn handle(request: Request) -> Outcome {
+        if hls_conf(request).is_none() {
+            return Outcome::GoOn;
+        }
+        if path::classify(request.path()).is_none() {
+            return Outcome::Status(NOT_FOUND);
+        }
+        match request.method() {
+            // Not "allowed": with "satisfy any" that would let everybody in.
+            Method::Read => Outcome::GoOn,
+            Method::Options => Outcome::Status(NO_CONTENT),
+            Method::Other => Outcome::Status(NOT_ALLOWED),
+        }
+    }
+}
+
+/// What the registry decides, for `stagedoor_hls_require_live`: after the access modules, so that
+/// only who may watch is told who is live.
+pub(super) struct LiveOnly;
+
+impl Handler for LiveOnly {
+    const WHAT: &'static str = "a live stream's check";
+    const FALLBACK: Outcome = Outcome::Status(INTERNAL_SERVER_ERROR);
+
+    fn handle(request: Request) -> Outcome {
+        let Some(conf) = hls_conf(request).filter(|conf| conf.requires_live()) else {
+            return Outcome::GoOn;
+        };
+        let Some(stream) = RequestedStream::of(request, conf) else { return Self::FALLBACK };
+        let now = live::microseconds_since_1970();
+        if hls::is_served(stream.presence(), conf.linger(), now) {
+            return Outcome::GoOn;
+        }
+        let name = stream.name().unwrap_or_default();
+        request.log().info(format_args!("stagedoor: no live stream \"{}\"", name.escape_debug()));
+        Outcome::Status(NOT_FOUND)
+    }
+}
