@@ -41,6 +41,11 @@ http {
             stagedoor_hls on;
         }
 
+        location /no-slash {
+            alias %%TESTDIR%%/hls/benw/;
+            stagedoor_hls on;
+        }
+
         location /password/ {
             alias %%TESTDIR%%/hls/;
             stagedoor_hls on;
@@ -119,6 +124,9 @@ my @PATHS = (
     ['/live/' . 'x/' x 2000 . '1.ts',          404],
     ['/live/benw/absent.ts',                   404],
     ['/live/nobody/index.m3u8',                404],
+    ['/no-slash/1.ts',                         200],
+    ['/no-slash../secret.ts',                  404],
+    ['/no-slash../benw/1.ts',                  404],
 );
 
 my @METHODS = qw(POST PUT DELETE PATCH MKCOL PROPFIND CONNECTED);
@@ -127,6 +135,7 @@ $t->plan(2 * @PATHS + 1 + 2 * @METHODS + 22);
 $t->write_file("hls/benw/$_", $secret) for @hidden, 'directory.ts/1.txt';
 $t->write_file("hls/benw/$_", 'served')  for @served;
 $t->write_file('hls/notes.txt', $secret);
+$t->write_file('hls/secret.ts', $secret);
 $t->write_file('hls/absent.html', $secret);
 $t->write_file('hls/index.m3u8', 'served');
 $t->write_file('htpasswd', "benw:{PLAIN}password\n");
