@@ -76,7 +76,7 @@ my $listener = IO::Socket::UNIX->new(Local => $path, Listen => 5) or die "Can't 
 
 # a stream
 
-my $c = $stagedoor->on_worker($here, \&client);
+my $c = $stagedoor->client_on($here);
 is($c->publish("$key?token=x")->{code}, 'NetStream.Publish.Start', 'a publish');
 my $pushed = other_worker();
 is($pushed->{connect}{app}, 'live', 'comes to the other worker, to the same application');
@@ -91,7 +91,7 @@ unlike(join(' ', map { $_->{payload} } @{$pushed->{messages}}), qr/\Q$key\E|toke
 
 # none that is not live
 
-is($stagedoor->on_worker($here, \&client)->publish($_)->{level}, 'error', 'a refusal')
+is($stagedoor->client_on($here)->publish($_)->{level}, 'error', 'a refusal')
     for $key, 'WrongKeyWrongKeyWrong123';
 $listener->timeout(0.5);
 ok(!$listener->accept(), 'is not handed on');

@@ -119,8 +119,8 @@ sub go_live_in_danger {
     my ($key) = @_;
     my $client;
     wait_for(sub {
-        my @workers = grep { $_ != $safe } $stagedoor->workers(2);
-        $client = $stagedoor->client_on(\@workers);
+        my ($worker) = grep { $_ != $safe } $stagedoor->workers(2);
+        $client = $stagedoor->client_on($worker);
         return $client->publish($key)->{code} eq 'NetStream.Publish.Start';
     }, 5) or die "a stream does not get live\n";
     $client->send_media(0.5);

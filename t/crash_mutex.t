@@ -62,11 +62,11 @@ $t->run();
 ###############################################################################
 
 my ($victim, $survivor) = $stagedoor->workers(2);
-my $streamer = $stagedoor->client_on([$victim]);
+my $streamer = $stagedoor->client_on($victim);
 is($streamer->publish($key)->{code}, 'NetStream.Publish.Start', 'a stream on one worker');
-my $other = $stagedoor->client_on([$survivor]);
+my $other = $stagedoor->client_on($survivor);
 is($other->publish($other_key)->{code}, 'NetStream.Publish.Start', 'a stream on the other');
-my $third = $stagedoor->client_on([$survivor]);
+my $third = $stagedoor->client_on($survivor);
 
 kill STOP => $victim;
 is(mutex($survivor), 0, 'the mutex is free');
@@ -78,7 +78,7 @@ is(($third->wait_status(2) // {})->{code}, 'NetStream.Publish.Start', 'and goes 
 
 my $back;
 ok(wait_for(sub {
-    $back = $stagedoor->client_on([$stagedoor->workers(2)]);
+    $back = Test::RTMP->new()->ready();
     return $back->publish($key)->{code} eq 'NetStream.Publish.Start';
 }, 2), 'the stream of the dead worker is free within two seconds');
 is(Test::RTMP->new()->ready()->publish($other_key)->{description}, 'Already streaming', 'that of the other is not');

@@ -135,7 +135,7 @@ sub again { return $stagedoor->log_lines(level => 'notice', text => qr/stagedoor
 sub publish {
     my %said;
     for my $worker (@workers) {
-        my $c = $stagedoor->client_on([$worker]);
+        my $c = $stagedoor->client_on($worker);
         my $status = $c->publish($key);
         my $is_live = $status->{code} eq 'NetStream.Publish.Start';
         $said{$is_live ? $status->{code} : "$status->{code}: $status->{description}"} = 1;

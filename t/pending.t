@@ -51,7 +51,6 @@ END
 
 my $stagedoor = Test::Stagedoor->new($t);
 my %key = map { $_ => $stagedoor->add($_) } qw(benw zoe);
-$stagedoor->not_wal();
 
 $t->run();
 
@@ -64,14 +63,14 @@ my ($here, $there) = $stagedoor->workers(2);
 my $withdrawn = 0;
 for my $end (qw(close_stream delete_stream close abort)) {
     my $c = client();
-    my $lock = $stagedoor->lock();
+    my $lock = $stagedoor->lock_all();
     $c->send_publish($key{zoe});
     ok(!$c->wait_status(0.2), "$end: the answer is pending");
     $c->$end();
     $withdrawn++;
     ok(wait_for(sub { $stagedoor->log_lines(level => 'notice', text => withdrawn()) == $withdrawn }, 1),
         "$end: withdrawn, and logged");
-    undef $lock;
+    $lock->kill();
     ok(!$c->wait_status(0.5), "$end: no answer comes") if $end =~ /stream/;
     $c = client();
     is(code($c->publish($key{zoe})), 'Start', "$end: the name is free");
@@ -81,12 +80,12 @@ for my $end (qw(close_stream delete_stream close abort)) {
 
 for my $close (qw(close_stream delete_stream)) {
     my $c = client();
-    my $lock = $stagedoor->lock();
+    my $lock = $stagedoor->lock_all();
     $c->send_publish($key{zoe});
     ok(!$c->wait_status(0.2), "$close: pending");
     $c->$close();
     $c->send_publish($key{benw});
-    undef $lock;
+    $lock->kill();
     is(code($c->wait_status(5)), 'Start', "$close and publish again: live");
     ok(!$c->wait_status(0.2), 'answered once');
     $c->close();
@@ -97,22 +96,22 @@ for my $close (qw(close_stream delete_stream)) {
 # a second publish
 
 my $c = client();
-my $lock = $stagedoor->lock();
+my $lock = $stagedoor->lock_all();
 $c->send_publish($key{zoe});
 is($c->publish($key{benw})->{description}, 'Already streaming', 'a second publish is refused meanwhile');
 my $tag = key_tag($key{zoe});
 is($stagedoor->log_lines(level => 'warn', text => qr/refused: Already streaming \(this session waits with key: $tag\)/), 1,
     'and logged');
-undef $lock;
+$lock->kill();
 is(code($c->wait_status(5)), 'Start', 'the first goes live');
 is(client()->publish($key{zoe})->{description}, 'Already streaming', 'under its own name');
 
 # nobody else waits
 
-$lock = $stagedoor->lock();
-my @waiting = map { my $on = $_; $stagedoor->on_worker($on, \&client) } $here, $there;
+$lock = $stagedoor->lock_all();
+my @waiting = map { my $on = $_; $stagedoor->client_on($on) } $here, $there;
 $_->send_publish($key{benw}) for @waiting;
-my $player = $stagedoor->on_worker($stagedoor->worker_of($c), \&client);
+my $player = $stagedoor->client_on($stagedoor->worker_of($c));
 is(code($player->play('zoe')), 'Start', 'a player is served meanwhile');
 $c->send_media(1);
 ok(wait_for(sub { $player->received('video') >= 10 }, 1), 'and the live stream goes on');
@@ -127,7 +126,7 @@ for my $client (@waiting) {
     cmp_ok($status->{at} - $client->times()->{publish}, '>=', 1.195, 'not before');
     ok($client->closed_within(3), 'and closed');
 }
-undef $lock;
+$lock->kill();
 is(code(client()->publish($key{benw})), 'Start', 'unlocked, it is live');
 
 ###############################################################################

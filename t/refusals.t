@@ -88,12 +88,12 @@ refused('an inactive streamer', client(), $key{mia}, 'NetStream.Publish.Denied',
 
 # streams that are live
 
-my $live = $stagedoor->on_worker($here, \&client);
+my $live = $stagedoor->client_on($here);
 is($live->publish($key{benw})->{code}, 'NetStream.Publish.Start', 'the first publish is live');
 
 my @taken = ('NetStream.Publish.BadName', 'Already streaming', [$key{benw}, 'benw']);
-refused('a second one, on the same worker', $stagedoor->on_worker($here, \&client), $key{benw}, @taken);
-refused('on the other worker', $stagedoor->on_worker($there, \&client), $key{benw}, @taken);
+refused('a second one, on the same worker', $stagedoor->client_on($here), $key{benw}, @taken);
+refused('on the other worker', $stagedoor->client_on($there), $key{benw}, @taken);
 refused('to another application', client(app => 'other'), $key{benw}, @taken);
 is(client()->publish($key{zoe})->{code}, 'NetStream.Publish.Start', 'another streamer is let in');
 

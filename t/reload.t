@@ -67,7 +67,7 @@ $t->run();
 my $live = Test::RTMP->new()->ready();
 is($live->publish($key)->{code}, 'NetStream.Publish.Start', 'a stream goes live');
 my $carrier = $stagedoor->worker_of($live);
-my $player  = $stagedoor->client_on([$carrier]);
+my $player  = $stagedoor->client_on($carrier);
 is($player->play('benw')->{code}, 'NetStream.Play.Start', 'and has a player on its worker');
 $live->go_live();
 

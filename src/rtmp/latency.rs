@@ -93,10 +93,11 @@ unsafe extern "C" fn play(
     guard("a play", (), || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let session = unsafe { Session::from_raw(session) };
-        if let Some(publisher) = Publisher::find(session)
-            && publisher.latency.is_setting_up.replace(false)
-        {
-            session.set_nodelay(false);
+        if let Some(publisher) = Publisher::find(session) {
+            if publisher.latency.is_setting_up.get() {
+                session.set_nodelay(false);
+            }
+            publisher.plays();
         }
     });
     // SAFETY: `install` stored such a function there, or null, which is `None`; calling it is what

@@ -46,6 +46,9 @@ pub(super) struct Publisher {
     timer: Timer,
     /// Its set-up phase.
     pub(super) latency: Latency,
+    /// nginx-rtmp joins a session to one stream, as its player or its publisher
+    /// (ngx_rtmp_live_module.c, ngx_rtmp_live_join): a player's publish would go nowhere.
+    is_playing: Cell<bool>,
     is_detached: Cell<bool>,
 }
 
@@ -95,6 +98,7 @@ impl Publisher {
                     }
                 }),
                 latency: Latency::new(session, me.clone()),
+                is_playing: Cell::new(false),
                 is_detached: Cell::new(false),
             }
         });
@@ -107,6 +111,12 @@ impl Publisher {
     pub(super) fn find(session: Session) -> Option<Rc<Publisher>> {
         // SAFETY: this module attaches nothing else.
         unsafe { session.attached(&raw const ngx_stagedoor_rtmp_module) }
+    }
+
+    /// The session begins to play a stream.
+    pub(super) fn plays(&self) {
+        self.is_playing.set(true);
+        self.latency.is_over();
     }
 
     fn received(&self, conf: &AppConf, command: Result<Publish, impl std::fmt::Display>) {
@@ -132,6 +142,9 @@ impl Publisher {
 
     /// What keeps the session from another publish.
     fn occupation(&self) -> Option<String> {
+        if self.is_playing.get() {
+            return Some("this session is playing".to_owned());
+        }
         match &*self.state.borrow() {
             State::Asking { key, .. } => Some(format!("this session waits with key: {key}")),
             State::Live { username, .. } => {
@@ -277,6 +290,7 @@ impl Publisher {
     /// The stream was closed, by its publisher or with its session. Called for every close, also
     /// when nothing is live.
     pub(super) fn end(&self, reason: EndReason) {
+        self.is_playing.set(false);
         let state = self.state.take();
         match state {
             State::Idle => {}

@@ -15,7 +15,6 @@ use parent 'Exporter';
 use Digest::SHA qw(sha256_hex);
 use Fcntl       qw(F_SETLKW F_WRLCK SEEK_SET);
 use File::Path  qw(make_path);
-use IPC::Open2  qw(open2);
 use JSON::PP    ();
 
 use Test::Nginx   ();
@@ -95,32 +94,9 @@ sub sql {
     return $json eq '' ? () : @{JSON::PP::decode_json($json)};
 }
 
-# Takes the whole database, so that nobody can read it, until the lock is undefined.
-# Only one that is no longer in WAL mode can be taken from processes that have it open:
-# not_wal() before nginx starts.
-sub lock {
-    my ($self) = @_;
-    my $pid = open2(my $out, my $in, qw(sqlite3 -batch -bail -cmd), '.timeout 5000', $self->{db});
-    my $lock = bless { pid => $pid, in => $in, out => $out }, 'Test::Stagedoor::Lock';
-    syswrite $in, "BEGIN EXCLUSIVE; SELECT 'locked';\n";
-    my $answer = <$out> // '';
-    return $lock if $answer eq "locked\n";
-    die "sqlite3 does not lock: $answer\n";
-}
-
-sub not_wal { my ($self) = @_; return $self->sql('PRAGMA journal_mode = DELETE') }
-
-sub Test::Stagedoor::Lock::DESTROY {
-    my ($lock) = @_;
-    local ($?, $!);
-    close $lock->{in};
-    waitpid $lock->{pid}, 0;
-    return;
-}
-
-# The same in WAL mode, while nginx runs, until the process that is returned is
-# killed: it holds the lock of one that writes, or all locks, as one that recovers
-# the log does.  They are bytes of the -shm file, which is there while a worker has
+# Locks the database while nginx runs, until the process that is returned is killed:
+# it holds the lock of one that writes, or all locks, as one that recovers the log
+# does.  They are bytes of the -shm file, which is there while a worker has
 # the database open (https://www.sqlite.org/walformat.html, section 2.3).
 sub lock_writes { my ($self) = @_; return $self->_lock(120, 1) }
 sub lock_all    { my ($self) = @_; return $self->_lock(120, 8) }
@@ -223,17 +199,10 @@ sub on_worker {
     return wantarray ? @result : $result[0];
 }
 
-# A client that is ready to publish or play on one of these workers, while all go
-# on: connections that the kernel gives to others are closed.
+# A client that is ready to publish or play on this worker.
 sub client_on {
-    my ($self, $workers, %arg) = @_;
-    for (1 .. 200) {
-        my $client = Test::RTMP->new(%arg)->ready();
-        my $worker = $self->worker_of($client);
-        return $client if $worker && grep { $_ == $worker } @$workers;
-        $client->close();
-    }
-    die "client_on: no connection goes to @$workers\n";
+    my ($self, $worker, %arg) = @_;
+    return $self->on_worker($worker, sub { return Test::RTMP->new(%arg)->ready() });
 }
 
 # kill -9 of a worker, announced to the final checks; returns when it is gone.
