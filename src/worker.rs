@@ -1,8 +1,12 @@
 //! One worker's private state: its store thread, the publishes that wait for an answer, the streams
-//! that it carries, and its look-out for workers that died.
+//! that it carries ([`streams`]), and its look-out for workers that died.
 //!
 //! nginx runs all of this on one thread. No function here calls into nginx-rtmp while it holds the
 //! state: what nginx-rtmp does may come back here.
+
+mod streams;
+
+pub use streams::{Carrier, Duplicate, LiveStream, Place, end, go_live, take_up};
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,9 +14,9 @@ use std::rc::Weak;
 use std::time::{Duration, SystemTime};
 
 use stagedoor_core::key::KeyDigest;
-use stagedoor_core::registry::{Claim, LostStream, Stream};
+use stagedoor_core::registry::LostStream;
 use stagedoor_core::store::thread::{
-    EndReason, Level, Report, SessionEvent, SessionTag, Settings, StoreGone, StoreThread,
+    Level, Report, SessionEvent, Settings, StoreGone, StoreThread,
 };
 use stagedoor_core::store::{StoreError, Verdict};
 use thiserror::Error;
@@ -22,7 +26,7 @@ use crate::ffi::event::Timer;
 use crate::ffi::log::Log;
 use crate::ffi::process;
 use crate::ffi::wakeup::{OnWakeup, Wakeup};
-use crate::live::{LiveError, Registry};
+use crate::live::Registry;
 
 /// How often a worker looks for workers that died. Their streams are free after this time at the
 /// latest; a streamer who comes back is let in at once, because a claim looks by itself.
@@ -42,13 +46,6 @@ pub trait Asker {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket(u64);
 
-/// A stream that this worker carries.
-#[derive(Debug, PartialEq, Eq)]
-pub struct LiveStream {
-    claim: Claim,
-    tag: SessionTag,
-}
-
 /// Why this worker cannot ask its store.
 #[derive(Clone, Copy, Debug, Error)]
 pub enum AskError {
@@ -64,7 +61,7 @@ struct Worker {
     store: StoreThread,
     registry: Registry,
     asking: HashMap<u64, Weak<dyn Asker>>,
-    carrying: HashMap<SessionTag, Claim>,
+    streams: streams::Streams,
     /// Tickets and session tags, never the same twice.
     last_number: u64,
     sweeper: Timer,
@@ -88,7 +85,11 @@ pub fn start(conf: &CoreConf) {
     let registry = Registry::new(zone);
     let store = Wakeup::new::<Answers>().and_then(|wakeup| {
         let waker = wakeup.waker();
-        let settings = Settings { path: db.clone() };
+        let settings = Settings {
+            path: db.clone(),
+            worker: process::this_process(),
+            is_alive: process::is_alive,
+        };
         let thread =
             process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()))?;
         Ok((thread, wakeup))
@@ -100,16 +101,20 @@ pub fn start(conf: &CoreConf) {
             return;
         }
     };
-    if conf.is_first_cycle() && registry.take_boot() {
-        let _ = store.record(SessionEvent::Boot { at: now });
-    }
+    // A worker that starts may stand in for one that died, and with it for one that noticed the
+    // death of another but could not write it down.
+    let _ = store.record(if conf.is_first_cycle() && registry.take_boot() {
+        SessionEvent::Boot { at: now }
+    } else {
+        SessionEvent::Lost { at: now, streams: Vec::new() }
+    });
     let sweeper = Timer::new(log, sweep).cancelable();
     sweeper.set(SWEEP);
     WORKER.set(Some(Worker {
         store,
         registry,
         asking: HashMap::new(),
-        carrying: HashMap::new(),
+        streams: streams::Streams::new(log),
         last_number: 0,
         sweeper,
         _wakeup: wakeup,
@@ -119,9 +124,7 @@ pub fn start(conf: &CoreConf) {
 /// Ends the worker's part: streams that it still carries end with it.
 pub fn stop() {
     let Some(mut worker) = WORKER.take() else { return };
-    for (tag, claim) in std::mem::take(&mut worker.carrying) {
-        worker.end(tag, claim, EndReason::Shutdown);
-    }
+    worker.end_all();
     worker.registry.leave();
     worker.store.shutdown(FLUSH);
 }
@@ -146,67 +149,25 @@ pub fn forget(ticket: &Ticket) {
     with(|worker| worker.asking.remove(&ticket.0));
 }
 
-/// Makes a stream live on this worker, and begins its history.
-///
-/// # Errors
-///
-/// [`LiveError`].
-pub fn go_live(stream: &Stream<'_>) -> Result<LiveStream, LiveError> {
-    let at = SystemTime::now();
-    with(|worker| {
-        let mut lost = Vec::new();
-        let claim = worker.registry.claim(stream, &mut lost);
-        worker.mourn(lost, at);
-        let claim = claim?;
-        let tag = worker.number();
-        worker.carrying.insert(tag, claim);
-        let _ = worker.store.record(SessionEvent::Started {
-            tag,
-            streamer_id: stream.streamer_id,
-            app: stream.app.to_owned(),
-            client_addr: stream.client_addr.to_owned(),
-            at: SystemTime::now(),
-        });
-        Ok(LiveStream { claim, tag })
-    })
-    .unwrap_or(Err(LiveError::NoZone))
-}
-
-/// Ends a stream that this worker carries.
-pub fn end(stream: &LiveStream, reason: EndReason) {
-    with(|worker| {
-        if worker.carrying.remove(&stream.tag).is_some() {
-            worker.end(stream.tag, stream.claim, reason);
-        }
-    });
-}
-
 impl Worker {
     fn number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
 
-    fn end(&mut self, tag: SessionTag, claim: Claim, reason: EndReason) {
-        self.registry.release(claim);
-        let _ = self.store.record(SessionEvent::Stopped { tag, at: SystemTime::now(), reason });
-    }
-
-    /// Writes down that streams ended with their worker. `at` is a time before they were struck
-    /// from the registry, so that rows of streamers who are back already are left alone.
-    fn mourn(&mut self, lost: Vec<LostStream>, at: SystemTime) {
-        for stream in lost {
+    /// Says that streams ended with their worker, and closes their rows.
+    fn mourn(&mut self, streams: Vec<LostStream>) {
+        for stream in &streams {
             Log::cycle().warn(format_args!(
                 "stagedoor: publish ended: its worker died, username: \"{}\"",
                 stream.username
             ));
-            let _ = self.store.record(SessionEvent::Lost { streamer_id: stream.streamer_id, at });
         }
+        let _ = self.store.record(SessionEvent::Lost { at: SystemTime::now(), streams });
     }
 }
 
 fn sweep() {
-    let at = SystemTime::now();
     with(|worker| {
         for (owner, lost) in worker.registry.sweep() {
             Log::cycle().notice(format_args!(
@@ -214,7 +175,8 @@ fn sweep() {
                 owner.pid,
                 lost.len()
             ));
-            worker.mourn(lost, at);
+            // Also without a stream: the end of one may have been written nowhere yet.
+            worker.mourn(lost);
         }
         worker.sweeper.set(SWEEP);
     });
@@ -234,6 +196,7 @@ impl OnWakeup for Answers {
                         asker.answered(verdict);
                     }
                 }
+                Report::Stop { tag, why } => streams::stop(tag, why),
                 Report::Log { level, text } => {
                     let log = Log::cycle();
                     match level {
