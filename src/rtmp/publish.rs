@@ -60,7 +60,11 @@ enum State {
     #[default]
     Idle,
     /// The store was asked.
-    Asking { ticket: Ticket, key: KeyDigest, kind: &'static str },
+    Asking { ticket: Ticket, question: Question },
+    /// The publish was taken back before its answer came. The session is answered once more: a
+    /// wrong key is held back all the same, and one session cannot ask faster than the store
+    /// answers. What it wants to publish by then is asked after that.
+    Withdrawn { ticket: Ticket, question: Question, next: Option<Question> },
     /// The streamer's other stream was asked to end.
     Waiting { stream: LiveStream, publish: Allowed },
     /// The answer is no, and held back.
@@ -71,13 +75,19 @@ enum State {
     Live { stream: LiveStream, username: Username },
 }
 
+/// Whether this key may publish.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    key: KeyDigest,
+    kind: &'static str,
+}
+
 /// A publish that the store allows.
 #[derive(Debug)]
 struct Allowed {
     streamer_id: i64,
     username: Username,
-    key: KeyDigest,
-    kind: &'static str,
+    question: Question,
 }
 
 /// Takes a `publish` command to an application that needs a key.
@@ -146,7 +156,12 @@ impl Publisher {
             Err(error) => return self.refuse(Refusal::InvalidKey, conf, None, error),
         };
         match StreamKey::parse(command.key()) {
-            Ok(key) => self.ask(conf, key.digest(), command.kind()),
+            Ok(key) => {
+                let question = Question { key: key.digest(), kind: command.kind() };
+                if !self.ask_later(question) {
+                    self.ask(conf, question);
+                }
+            }
             Err(error) => {
                 let tag = KeyDigest::of(command.key()).tag();
                 self.refuse(Refusal::InvalidKey, conf, Some(tag), error);
@@ -160,8 +175,8 @@ impl Publisher {
             return Some("this session is playing".to_owned());
         }
         match &*self.state.borrow() {
-            State::Asking { key, .. } => {
-                Some(format!("this session waits with key: {}", key.tag()))
+            State::Asking { question, .. } | State::Withdrawn { next: Some(question), .. } => {
+                Some(format!("this session waits with key: {}", question.key.tag()))
             }
             State::Waiting { publish, .. } => {
                 Some(format!("this session waits, username: \"{}\"", publish.username))
@@ -169,7 +184,10 @@ impl Publisher {
             State::Live { username, .. } => {
                 Some(format!("this session is publishing, username: \"{username}\""))
             }
-            State::Idle | State::Refusing(_) | State::Refused => None,
+            State::Idle
+            | State::Withdrawn { next: None, .. }
+            | State::Refusing(_)
+            | State::Refused => None,
         }
     }
 
@@ -178,29 +196,37 @@ impl Publisher {
         matches!(*self.state.borrow(), State::Refusing(_) | State::Refused)
     }
 
-    fn ask(&self, conf: &AppConf, key: KeyDigest, kind: &'static str) {
+    fn ask(&self, conf: &AppConf, question: Question) {
         let asker: Weak<dyn Asker> = self.me.clone();
-        match worker::ask(key, asker) {
+        match worker::ask(question.key, asker) {
             Ok(ticket) => {
-                self.state.replace(State::Asking { ticket, key, kind });
+                self.state.replace(State::Asking { ticket, question });
                 self.timer.set(timeout());
             }
-            Err(error) => self.refuse(Refusal::Unavailable, conf, Some(key.tag()), error),
+            Err(error) => {
+                self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), error);
+            }
+        }
+    }
+
+    /// Keeps a question until the one before, which was taken back, is answered. Says whether
+    /// there is one.
+    fn ask_later(&self, question: Question) -> bool {
+        match &mut *self.state.borrow_mut() {
+            State::Withdrawn { next, .. } => {
+                *next = Some(question);
+                true
+            }
+            _ => false,
         }
     }
 
     /// The store has answered.
-    fn decide(
-        &self,
-        conf: &AppConf,
-        key: KeyDigest,
-        kind: &'static str,
-        answer: Result<Verdict, StoreError>,
-    ) {
-        let tag = Some(key.tag());
+    fn decide(&self, conf: &AppConf, question: Question, answer: Result<Verdict, StoreError>) {
+        let tag = Some(question.key.tag());
         let username = match answer {
             Ok(Verdict::Allowed { streamer_id, username }) => {
-                return self.go_live(conf, Allowed { streamer_id, username, key, kind });
+                return self.go_live(conf, Allowed { streamer_id, username, question });
             }
             Ok(Verdict::Inactive { username }) => username,
             Ok(Verdict::Unknown) => {
@@ -213,7 +239,7 @@ impl Publisher {
 
     fn go_live(&self, conf: &AppConf, publish: Allowed) {
         let stream = self.stream(&publish);
-        match worker::go_live(&stream, publish.key, conf.duplicate(), self.me.clone()) {
+        match worker::go_live(&stream, publish.question.key, conf.duplicate(), self.me.clone()) {
             Ok(Place::Live(stream)) => self.begin(stream, publish),
             Ok(Place::Waiting(stream)) => {
                 self.state.replace(State::Waiting { stream, publish });
@@ -225,7 +251,7 @@ impl Publisher {
                     _ => Refusal::Unavailable,
                 };
                 let why = format_args!("{error}, username: \"{}\"", publish.username).to_string();
-                self.refuse(refusal, conf, Some(publish.key.tag()), why);
+                self.refuse(refusal, conf, Some(publish.question.key.tag()), why);
             }
         }
     }
@@ -243,14 +269,14 @@ impl Publisher {
 
     /// The name is this stream's.
     fn begin(&self, stream: LiveStream, publish: Allowed) {
-        let Allowed { username, key, kind, .. } = publish;
+        let Allowed { username, question, .. } = publish;
         let app = self.session.app();
         self.session.log().notice(format_args!(
             "stagedoor: publish accepted, username: \"{username}\", app: \"{app}\", key: {}",
-            key.tag()
+            question.key.tag()
         ));
         self.state.replace(State::Live { stream, username: username.clone() });
-        let agreed = self.session.publish(username.as_str(), kind);
+        let agreed = self.session.publish(username.as_str(), question.kind);
         if !agreed {
             self.session.log().warn(format_args!(
                 "stagedoor: publish stopped by another module of nginx-rtmp, username: \
@@ -264,11 +290,16 @@ impl Publisher {
     fn expired(&self) {
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
-            (State::Asking { ticket, key, .. }, Some(conf)) => {
+            (
+                State::Asking { ticket, question }
+                | State::Withdrawn { ticket, next: Some(question), .. },
+                Some(conf),
+            ) => {
                 worker::forget(&ticket);
                 let why = format_args!("no answer within {} ms", timeout().as_millis()).to_string();
-                self.refuse(Refusal::Unavailable, conf, Some(key.tag()), why);
+                self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), why);
             }
+            (State::Withdrawn { ticket, .. }, _) => worker::forget(&ticket),
             (State::Waiting { stream, publish }, Some(conf)) => {
                 worker::end(&stream, EndReason::Lost);
                 let why = format_args!(
@@ -277,7 +308,7 @@ impl Publisher {
                     publish.username
                 )
                 .to_string();
-                self.refuse(Refusal::AlreadyStreaming, conf, Some(publish.key.tag()), why);
+                self.refuse(Refusal::AlreadyStreaming, conf, Some(publish.question.key.tag()), why);
             }
             (State::Refusing(refusal), _) => self.turn_away(refusal),
             (State::Refused, _) => {
@@ -296,10 +327,17 @@ impl Asker for Publisher {
         self.timer.stop();
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
-            (State::Asking { key, kind, .. }, Some(conf)) if !self.session.is_closing() => {
-                self.decide(conf, key, kind, answer);
+            (State::Asking { question, .. }, Some(conf)) if !self.session.is_closing() => {
+                self.decide(conf, question, answer);
             }
-            (State::Asking { .. }, _) => {}
+            (State::Withdrawn { question, next, .. }, Some(conf)) if !self.session.is_closing() => {
+                match (answer, next) {
+                    (Ok(Verdict::Unknown), _) => self.decide(conf, question, Ok(Verdict::Unknown)),
+                    (_, Some(next)) => self.ask(conf, next),
+                    (_, None) => {}
+                }
+            }
+            (State::Asking { .. } | State::Withdrawn { .. }, _) => {}
             (state, _) => {
                 self.state.replace(state);
             }
@@ -322,7 +360,7 @@ impl Carrier for Publisher {
         match self.state.take() {
             State::Waiting { stream, publish } => {
                 self.timer.stop();
-                worker::take_up(&stream, &self.stream(&publish), publish.key);
+                worker::take_up(&stream, &self.stream(&publish), publish.question.key);
                 self.begin(stream, publish);
             }
             state => {

@@ -84,10 +84,13 @@ impl Publisher {
         let state = self.state.take();
         match state {
             State::Idle => {}
-            State::Asking { ticket, key, .. } => {
-                self.timer.stop();
-                worker::forget(&ticket);
-                self.log_end(format_args!("stagedoor: publish withdrawn, key: {}", key.tag()));
+            State::Asking { ticket, question } => {
+                let tag = question.key.tag();
+                self.withdraw(State::Withdrawn { ticket, question, next: None });
+                self.log_end(format_args!("stagedoor: publish withdrawn, key: {tag}"));
+            }
+            State::Withdrawn { ticket, question, .. } => {
+                self.withdraw(State::Withdrawn { ticket, question, next: None });
             }
             State::Waiting { stream, publish } => {
                 self.timer.stop();
@@ -95,7 +98,7 @@ impl Publisher {
                 self.log_end(format_args!(
                     "stagedoor: publish withdrawn, username: \"{}\", key: {}",
                     publish.username,
-                    publish.key.tag()
+                    publish.question.key.tag()
                 ));
             }
             State::Live { stream, username } => {
@@ -109,6 +112,17 @@ impl Publisher {
             State::Refusing(_) | State::Refused => {
                 self.state.replace(state);
             }
+        }
+    }
+
+    /// Goes on without a publish whose answer is still to come; a session that ends does not wait
+    /// for it.
+    fn withdraw(&self, withdrawn: State) {
+        if !self.is_detached.get() && !self.session.is_closing() {
+            self.state.replace(withdrawn);
+        } else if let State::Withdrawn { ticket, .. } = withdrawn {
+            self.timer.stop();
+            worker::forget(&ticket);
         }
     }
 
