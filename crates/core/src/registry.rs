@@ -18,9 +18,11 @@
 
 mod ended;
 mod entry;
+mod listing;
 mod owners;
 
 pub use entry::{Entry, Text};
+pub use listing::{Figures, Listed, PART};
 pub use owners::{Owner, OwnerSlot};
 
 use std::sync::atomic::{AtomicU32, Ordering};

