@@ -4,12 +4,17 @@
 //! nginx runs all of this on one thread. No function here calls into nginx-rtmp while it holds the
 //! state: what nginx-rtmp does may come back here.
 
+mod meters;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Weak;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use stagedoor_core::counters::Counters;
 use stagedoor_core::key::KeyDigest;
+use stagedoor_core::media::Media;
+use stagedoor_core::meter::Meter;
 use stagedoor_core::registry::{Claim, LostStream, Stream};
 use stagedoor_core::store::thread::{
     EndReason, Level, Report, SessionEvent, SessionTag, Settings, StoreGone, StoreThread,
@@ -22,7 +27,7 @@ use crate::ffi::event::Timer;
 use crate::ffi::log::Log;
 use crate::ffi::process;
 use crate::ffi::wakeup::{OnWakeup, Wakeup};
-use crate::live::{LiveError, Registry};
+use crate::live::{self, LiveError, Registry};
 
 /// How often a worker looks for workers that died. Their streams are free after this time at the
 /// latest; a streamer who comes back is let in at once, because a claim looks by itself.
@@ -36,6 +41,14 @@ const FLUSH: Duration = Duration::from_millis(500);
 pub trait Asker {
     /// The answer.
     fn answered(&self, answer: Result<Verdict, StoreError>);
+}
+
+/// Whose stream it is.
+pub trait Carrier {
+    /// What the session has received, in bytes, modulo what nginx-rtmp counts to.
+    fn bytes_in(&self) -> u32;
+    /// What it publishes.
+    fn media(&self) -> Media;
 }
 
 /// A question that was asked.
@@ -60,11 +73,24 @@ pub enum AskError {
     Gone(#[from] StoreGone),
 }
 
+/// Who waits for an answer, and since when.
+struct Question {
+    asker: Weak<dyn Asker>,
+    asked: Instant,
+}
+
+struct Carried {
+    claim: Claim,
+    carrier: Weak<dyn Carrier>,
+    meter: Meter,
+}
+
 struct Worker {
     store: StoreThread,
     registry: Registry,
-    asking: HashMap<u64, Weak<dyn Asker>>,
-    carrying: HashMap<SessionTag, Claim>,
+    asking: HashMap<u64, Question>,
+    carrying: HashMap<SessionTag, Carried>,
+    meter_timer: Timer,
     /// Tickets and session tags, never the same twice.
     last_number: u64,
     sweeper: Timer,
@@ -110,6 +136,7 @@ pub fn start(conf: &CoreConf) {
         registry,
         asking: HashMap::new(),
         carrying: HashMap::new(),
+        meter_timer: Timer::new(log, meters::measure).cancelable(),
         last_number: 0,
         sweeper,
         _wakeup: wakeup,
@@ -119,8 +146,8 @@ pub fn start(conf: &CoreConf) {
 /// Ends the worker's part: streams that it still carries end with it.
 pub fn stop() {
     let Some(mut worker) = WORKER.take() else { return };
-    for (tag, claim) in std::mem::take(&mut worker.carrying) {
-        worker.end(tag, claim, EndReason::Shutdown);
+    for (tag, carried) in std::mem::take(&mut worker.carrying) {
+        worker.end(tag, carried.claim, EndReason::Shutdown);
     }
     worker.registry.leave();
     worker.store.shutdown(FLUSH);
@@ -132,13 +159,17 @@ pub fn stop() {
 ///
 /// [`AskError`] when there is nobody to ask.
 pub fn ask(key: KeyDigest, asker: Weak<dyn Asker>) -> Result<Ticket, AskError> {
-    with(|worker| {
+    let asked = with(|worker| {
         let ticket = worker.number();
         worker.store.ask(ticket, key)?;
-        worker.asking.insert(ticket, asker);
+        worker.asking.insert(ticket, Question { asker, asked: Instant::now() });
         Ok(Ticket(ticket))
     })
-    .unwrap_or(Err(AskError::NoStore))
+    .unwrap_or(Err(AskError::NoStore));
+    if asked.is_err() {
+        live::count(Counters::store_error);
+    }
+    asked
 }
 
 /// Takes a question back.
@@ -146,20 +177,35 @@ pub fn forget(ticket: &Ticket) {
     with(|worker| worker.asking.remove(&ticket.0));
 }
 
+/// Takes a question back whose answer takes too long.
+pub fn give_up(ticket: &Ticket) {
+    let question = with(|worker| worker.asking.remove(&ticket.0)).flatten();
+    if let Some(question) = question {
+        live::count(|counters| counters.answered(question.asked.elapsed(), true));
+    }
+}
+
 /// Makes a stream live on this worker, and begins its history.
 ///
 /// # Errors
 ///
 /// [`LiveError`].
-pub fn go_live(stream: &Stream<'_>) -> Result<LiveStream, LiveError> {
+pub fn go_live(
+    stream: &Stream<'_>,
+    carrier: Weak<dyn Carrier>,
+    bytes_in: u32,
+) -> Result<LiveStream, LiveError> {
     let at = SystemTime::now();
     with(|worker| {
         let mut lost = Vec::new();
         let claim = worker.registry.claim(stream, &mut lost);
         worker.mourn(lost, at);
         let claim = claim?;
+        live::count(Counters::accepted);
         let tag = worker.number();
-        worker.carrying.insert(tag, claim);
+        let meter = Meter::new(bytes_in, Instant::now());
+        worker.carrying.insert(tag, Carried { claim, carrier, meter });
+        worker.start_measuring();
         let _ = worker.store.record(SessionEvent::Started {
             tag,
             streamer_id: stream.streamer_id,
@@ -188,13 +234,16 @@ impl Worker {
     }
 
     fn end(&mut self, tag: SessionTag, claim: Claim, reason: EndReason) {
-        self.registry.release(claim);
+        if self.registry.release(claim) {
+            live::count(|counters| counters.ended(reason, 1));
+        }
         let _ = self.store.record(SessionEvent::Stopped { tag, at: SystemTime::now(), reason });
     }
 
     /// Writes down that streams ended with their worker. `at` is a time before they were struck
     /// from the registry, so that rows of streamers who are back already are left alone.
     fn mourn(&mut self, lost: Vec<LostStream>, at: SystemTime) {
+        live::count(|counters| counters.ended(EndReason::Crash, lost.len()));
         for stream in lost {
             Log::cycle().warn(format_args!(
                 "stagedoor: publish ended: its worker died, username: \"{}\"",
@@ -229,8 +278,10 @@ impl OnWakeup for Answers {
         for report in reports {
             match report {
                 Report::Answer { ticket, verdict } => {
-                    let asker = with(|worker| worker.asking.remove(&ticket)).flatten();
-                    if let Some(asker) = asker.and_then(|asker| asker.upgrade()) {
+                    let question = with(|worker| worker.asking.remove(&ticket)).flatten();
+                    let Some(Question { asker, asked }) = question else { continue };
+                    live::count(|counters| counters.answered(asked.elapsed(), verdict.is_err()));
+                    if let Some(asker) = asker.upgrade() {
                         asker.answered(verdict);
                     }
                 }

@@ -1,5 +1,7 @@
 //! An RTMP session of nginx-rtmp, and what can be asked of it.
 
+mod media;
+
 use std::ffi::{CStr, c_void};
 use std::net::Shutdown;
 use std::ptr::{self, NonNull};

@@ -16,7 +16,9 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use nginx_sys::ngx_chain_t;
+use stagedoor_core::counters::Counters;
 use stagedoor_core::key::{KeyDigest, KeyTag, StreamKey};
+use stagedoor_core::media::Media;
 use stagedoor_core::policy::Refusal;
 use stagedoor_core::publish::Publish;
 use stagedoor_core::registry::Stream;
@@ -29,8 +31,8 @@ use super::{AppConf, ngx_stagedoor_rtmp_module};
 use crate::core::CoreConf;
 use crate::ffi::event::Timer;
 use crate::ffi::session::{Attachment, Session, chunks};
-use crate::live::{LiveError, microseconds_since_1970};
-use crate::worker::{self, Asker, LiveStream, Ticket};
+use crate::live::{self, LiveError, microseconds_since_1970};
+use crate::worker::{self, Asker, Carrier, LiveStream, Ticket};
 
 /// How long a refused client may take to read the refusal and go, before it is cut off. A close at
 /// once would make the kernel throw the refusal away if the client has sent anything since
@@ -71,6 +73,7 @@ enum State {
 pub(super) fn received(session: Session, conf: &AppConf, message: *mut ngx_chain_t) {
     let Some(publisher) = Publisher::of(session) else {
         session.log().error(format_args!("stagedoor: publish refused: no memory for it"));
+        live::count(|counters| counters.refused(Refusal::Unavailable));
         session.send_error(Refusal::Unavailable.code(), Refusal::Unavailable.description());
         session.finalize();
         return;
@@ -121,7 +124,7 @@ impl Publisher {
 
     fn received(&self, conf: &AppConf, command: Result<Publish, impl std::fmt::Display>) {
         if let Some(why) = self.occupation() {
-            self.log_refusal(Refusal::AlreadyStreaming, None, why);
+            self.note_refusal(Refusal::AlreadyStreaming, None, why);
             return self.tell(Refusal::AlreadyStreaming);
         }
         if self.is_refused() {
@@ -201,7 +204,8 @@ impl Publisher {
             client_addr: self.session.client_addr(),
             started_at: microseconds_since_1970(),
         };
-        let stream = match worker::go_live(&stream) {
+        let carrier: Weak<dyn Carrier> = self.me.clone();
+        let stream = match worker::go_live(&stream, carrier, self.session.bytes_in()) {
             Ok(stream) => stream,
             Err(error) => {
                 let refusal = match error {
@@ -234,7 +238,7 @@ impl Publisher {
         key: Option<KeyTag>,
         why: impl std::fmt::Display,
     ) {
-        self.log_refusal(refusal, key, why);
+        self.note_refusal(refusal, key, why);
         if refusal.is_held_back() && !conf.auth_delay().is_zero() {
             self.state.replace(State::Refusing(refusal));
             self.timer.set(conf.auth_delay());
@@ -254,7 +258,9 @@ impl Publisher {
         self.session.send_error(refusal.code(), refusal.description());
     }
 
-    fn log_refusal(&self, refusal: Refusal, key: Option<KeyTag>, why: impl std::fmt::Display) {
+    /// Every publish that is refused passes here once.
+    fn note_refusal(&self, refusal: Refusal, key: Option<KeyTag>, why: impl std::fmt::Display) {
+        live::count(|counters| counters.refused(refusal));
         let what = refusal.description().to_string_lossy();
         let app = self.session.app();
         let log = self.session.log();
@@ -272,7 +278,7 @@ impl Publisher {
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
             (State::Asking { ticket, key, .. }, Some(conf)) => {
-                worker::forget(&ticket);
+                worker::give_up(&ticket);
                 let why = format_args!("no answer within {} ms", timeout().as_millis()).to_string();
                 self.refuse(Refusal::Unavailable, conf, Some(key), why);
             }
@@ -297,6 +303,7 @@ impl Publisher {
             State::Asking { ticket, key, .. } => {
                 self.timer.stop();
                 worker::forget(&ticket);
+                live::count(Counters::withdrawn);
                 self.log_end(format_args!("stagedoor: publish withdrawn, key: {key}"));
             }
             State::Live { stream, username } => {
@@ -336,11 +343,21 @@ impl Asker for Publisher {
             (State::Asking { key, kind, .. }, Some(conf)) if !self.session.is_closing() => {
                 self.decide(conf, key, kind, answer);
             }
-            (State::Asking { .. }, _) => {}
+            (State::Asking { .. }, _) => live::count(Counters::withdrawn),
             (state, _) => {
                 self.state.replace(state);
             }
         }
+    }
+}
+
+impl Carrier for Publisher {
+    fn bytes_in(&self) -> u32 {
+        self.session.bytes_in()
+    }
+
+    fn media(&self) -> Media {
+        self.session.media()
     }
 }
 

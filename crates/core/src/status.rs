@@ -11,7 +11,7 @@ mod prometheus;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-pub use html::{CSP, policy};
+pub use html::policy;
 pub use playlist::{PlaylistUrl, PlaylistUrlError};
 
 use crate::counters::Totals;

@@ -11,9 +11,6 @@ const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
-/// The header that [`policy`] belongs to.
-pub const CSP: &std::ffi::CStr = c"Content-Security-Policy";
-
 /// The page with the status of now.
 pub(super) fn page(status: &Status, playlists: &PlaylistUrl) -> String {
     let data = json::document(status, playlists);
@@ -29,7 +26,7 @@ pub(super) fn page(status: &Status, playlists: &PlaylistUrl) -> String {
     out
 }
 
-/// What a browser may do with the page (Content Security Policy, level 3): run and apply what is
+/// What a browser may do with the page, as the header `Content-Security-Policy` has it (level 3): run and apply what is
 /// in it, known by its hash, and ask this server.
 pub fn policy() -> String {
     format!(
