@@ -78,13 +78,15 @@
 
   function newRow(stream) {
     const tr = el('tr');
-    const cells = COLUMNS.map((column) => tr.appendChild(el('td', column.name)));
+    const cells = COLUMNS.map((column) => {
+      const td = tr.appendChild(el('td', column.name));
+      td.dataset.head = column.head;
+      return td;
+    });
     const [name, , spark] = cells;
     const link = name.appendChild(el(stream.playlist ? 'a' : 'span', 'name', stream.username));
-    if (stream.playlist) {
-      link.href = stream.playlist;
-      link.title = stream.playlist;
-    }
+    link.title = stream.username;
+    if (stream.playlist) link.href = stream.playlist;
     name.append(el('small', '', stream.app));
     const image = svg('svg', { viewBox: `0 0 ${KEPT - 1} 30`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
     const [area, line] = [svg('path', { class: 'area' }), svg('path', { class: 'line' })];
@@ -98,7 +100,7 @@
   }
 
   function draw(row) {
-    const top = Math.max(1, ...row.bitrates) * 1.05;
+    const top = Math.max(1, ...row.bitrates) * 1.3;
     const points = row.bitrates.map((rate, at) => {
       const x = KEPT - row.bitrates.length + at;
       return `${x} ${(30 - (rate / top) * 28).toFixed(2)}`;
