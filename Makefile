@@ -25,11 +25,11 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build tree demo run test check check-module deny env install clean
+.PHONY: help build tree demo run test test-browser check check-module deny env install clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
-		awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+		awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'To build against an nginx of your own, set NGINX_SOURCE_DIR, NGINX_BUILD_DIR and'
 	@echo 'NGINX_RTMP_SOURCE_DIR: then nothing is fetched.'
@@ -59,12 +59,17 @@ test: build ## Run all tests; TESTS='t/publish.t' picks end-to-end tests
 		set -x; $(CARGO) $$runner --workspace --exclude stagedoor
 	prove -I t/lib -j $(TEST_JOBS) $(TESTS)
 
+test-browser: build ## Play a stream with hls.js in Chromium; "make test" does without these two
+	@tools/packages.sh test browser
+	@tools/hls-js.sh
+	prove -I t/lib t/browser/*.t
+
 check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	shellcheck tools/*.sh .ci/run
-	@for file in t/*.t $$(find t/lib -name '*.pm'); do \
+	@for file in t/*.t t/*/*.t $$(find t/lib -name '*.pm'); do \
 		perl -I t/lib -wc $$file 2>&1 | grep -v ' syntax OK$$' && exit 1; done; echo 'perl -c: ok'
 
 check-module: build # size, symbols

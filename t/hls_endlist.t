@@ -22,7 +22,7 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http http_v2 gzip rtmp stagedoor/)->has_daemon('curl')->plan(56);
+my $t = Test::Nginx->new()->has(qw/http http_v2 gzip rtmp stagedoor/)->has_daemon('curl')->plan(57);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -62,7 +62,6 @@ http {
 
     sendfile   on;
     aio        threads;
-    open_file_cache max=100;
 
     server {
         listen       127.0.0.1:8080;
@@ -87,7 +86,12 @@ http {
             alias %%TESTDIR%%/hls/;
             stagedoor_hls on;
             directio 1;
-            open_file_cache off;
+        }
+
+        location /cached/ {
+            alias %%TESTDIR%%/hls/;
+            stagedoor_hls on;
+            open_file_cache max=100;
         }
 
         location ~ ^/regex/(?<stream>[^/]+)/(?<file>.+)$ {
@@ -127,6 +131,7 @@ $t->run();
 
 my $c = publish();
 my $open = answer('GET', $list);
+answer('GET', '/cached/benw/index.m3u8') for 1 .. 10;
 is($open->status(), 200, 'a live playlist');
 is($open->body(), file(), 'is the file');
 unlike($open->body(), qr/ENDLIST/, 'and open');
@@ -201,6 +206,7 @@ is($gzip->header('ETag'), 'W/' . $closed->header('ETag'), 'under a weak tag');
 # configurations
 
 is(answer('GET', '/direct/benw/index.m3u8')->body(), $full, 'directio');
+is(answer('GET', '/cached/benw/index.m3u8')->body(), $full, 'open_file_cache, which still has the open one');
 is(answer('GET', '/symlinks/benw/index.m3u8')->body(), $full, 'disable_symlinks');
 symlink 'index.m3u8', $t->testdir() . '/hls/benw/link.m3u8';
 is(answer('GET', '/symlinks/benw/link.m3u8')->status(), 403, 'is respected');
@@ -243,14 +249,20 @@ ok(wait_for(sub { answer('GET', $list)->body() =~ /ENDLIST/ }, 5), 'the death of
 
 ###############################################################################
 
-# A client that is live, with a playlist that was written since.
+# A client that is live, with a playlist that has all of its segments.
 sub publish {
-    my $before = -e $t->testdir() . '/hls/benw/index.m3u8' ? file() : '';
+    my $before = listed();
     my $c = Test::RTMP->new()->ready();
     $c->publish($key)->{code} eq 'NetStream.Publish.Start' or die "not published\n";
     $c->send_media(3);
-    wait_for(sub { -e $t->testdir() . '/hls/benw/index.m3u8' && file() ne $before }, 5) or die "no playlist\n";
+    wait_for(sub { listed() >= $before + 5 }, 5) or die "no playlist\n";
     return $c;
+}
+
+# How many segments the playlist has; three seconds make five, and the sixth at their end.
+sub listed {
+    return 0 unless -e $t->testdir() . '/hls/benw/index.m3u8';
+    return scalar(() = file() =~ /^#EXTINF/mg);
 }
 
 sub file { return $t->read_file('hls/benw/index.m3u8') }

@@ -32,6 +32,9 @@ events {
 http {
     %%TEST_GLOBALS_HTTP%%
 
+    log_format sent '$uri $sent_http_cache_control; $sent_http_expires; $sent_http_content_type';
+    access_log %%TESTDIR%%/sent.log sent;
+
     server {
         listen       127.0.0.1:8080;
         server_name  localhost;
@@ -142,7 +145,7 @@ my %PREFLIGHT = (
 
 my @METHODS = ('Allow: GET, HEAD, OPTIONS');
 
-$t->plan(2 * 10 * keys(%KINDS) + 18);
+$t->plan(2 * 10 * keys(%KINDS) + 19);
 $t->write_file("hls/benw/$_", $_ x 100) for keys %KINDS;
 $t->run();
 
@@ -202,6 +205,11 @@ is(ask('GET', '/off/benw/1.ts')->header('Cache-Control'), 'max-age=43200 | must-
     'without stagedoor_hls nginx is as it was');
 is(ask('POST', '/off/benw/1.ts')->status(), 405, 'in its methods');
 is(ask('GET', '/off/benw/1.ts')->header('Allow'), undef, 'and its headers');
+
+# what nginx itself knows of it
+
+is($t->find_in_file('sent.log', '/default/benw/1.ts public, max-age=315360000, immutable; Thu, 31 Dec 2037 23:55:55 GMT; video/mp2t') > 0,
+    1, 'the access log has what was sent');
 
 # older and newer HTTP
 

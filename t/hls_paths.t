@@ -6,6 +6,7 @@
 use warnings;
 use strict;
 
+use Digest::MD5 qw(md5_base64);
 use Test::More;
 
 BEGIN { use FindBin; chdir($FindBin::Bin); }
@@ -17,7 +18,7 @@ use Test::Nginx;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http autoindex auth_basic access rewrite stagedoor/);
+my $t = Test::Nginx->new()->has(qw/http autoindex auth_basic access limit_req rewrite secure_link stagedoor/);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -31,6 +32,8 @@ events {
 http {
     %%TEST_GLOBALS_HTTP%%
 
+    limit_req_zone $binary_remote_addr zone=slow:1m rate=1r/m;
+
     server {
         listen       127.0.0.1:8080;
         server_name  localhost;
@@ -38,6 +41,11 @@ http {
         location /live/ {
             alias %%TESTDIR%%/hls/;
             autoindex on;
+            stagedoor_hls on;
+        }
+
+        location /no-slash {
+            alias %%TESTDIR%%/hls/benw/;
             stagedoor_hls on;
         }
 
@@ -55,6 +63,23 @@ http {
             deny all;
             auth_basic closed;
             auth_basic_user_file %%TESTDIR%%/htpasswd;
+        }
+
+        location /limited/ {
+            alias %%TESTDIR%%/hls/;
+            stagedoor_hls on;
+            stagedoor_hls_cors *;
+            limit_req zone=slow;
+        }
+
+        location /signed/ {
+            alias %%TESTDIR%%/hls/;
+            stagedoor_hls on;
+            secure_link $arg_sign;
+            secure_link_md5 secret$uri;
+            if ($secure_link = "") {
+                return 403;
+            }
         }
 
         location /internal/ {
@@ -119,14 +144,18 @@ my @PATHS = (
     ['/live/' . 'x/' x 2000 . '1.ts',          404],
     ['/live/benw/absent.ts',                   404],
     ['/live/nobody/index.m3u8',                404],
+    ['/no-slash/1.ts',                         200],
+    ['/no-slash../secret.ts',                  404],
+    ['/no-slash../benw/1.ts',                  404],
 );
 
 my @METHODS = qw(POST PUT DELETE PATCH MKCOL PROPFIND CONNECTED);
 
-$t->plan(2 * @PATHS + 1 + 2 * @METHODS + 22);
+$t->plan(2 * @PATHS + 1 + 2 * @METHODS + 28);
 $t->write_file("hls/benw/$_", $secret) for @hidden, 'directory.ts/1.txt';
 $t->write_file("hls/benw/$_", 'served')  for @served;
 $t->write_file('hls/notes.txt', $secret);
+$t->write_file('hls/secret.ts', $secret);
 $t->write_file('hls/absent.html', $secret);
 $t->write_file('hls/index.m3u8', 'served');
 $t->write_file('htpasswd', "benw:{PLAIN}password\n");
@@ -167,6 +196,16 @@ is(answer('GET', '/password/benw/notes.txt', headers => $password)->status(), 40
 is(answer('OPTIONS', '/password/benw/1.ts')->status(), 204, 'a preflight has no password');
 is(answer('GET', '/any/benw/1.ts')->status(), 401, 'satisfy any: nobody is satisfied by us');
 is(answer('GET', '/any/benw/1.ts', headers => $password)->status(), 200, 'but by a password');
+
+is(answer('GET', '/limited/benw/1.ts')->status(), 200, 'limit_req');
+$answer = answer('GET', '/limited/benw/1.ts');
+is($answer->status(), 503, 'limits');
+is($answer->header('Cache-Control'), 'no-store', 'which is not kept');
+is($answer->header('Access-Control-Allow-Origin'), '*', 'but may be read');
+
+my $sign = md5_base64('secret/signed/benw/1.ts') =~ tr{+/}{-_}r;
+is(answer('GET', "/signed/benw/1.ts?sign=$sign")->status(), 200, 'secure_link');
+is(answer('GET', '/signed/benw/1.ts?sign=x')->status(), 403, 'lets nobody in without its sign');
 
 is(answer('GET', '/internal/benw/index.m3u8')->status(), 404, 'internal stays internal');
 is(answer('GET', '/rewritten/benw/index')->body(), 'served', 'a path counts as it was rewritten');

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a step needs and that are missing; does nothing when none is.
 #
-#   tools/packages.sh build|test|check …
+#   tools/packages.sh build|demo|test|browser|check …
 #
 # What the operator supplies through NGINX_SOURCE_DIR, NGINX_BUILD_DIR and NGINX_RTMP_SOURCE_DIR is
 # not installed.
@@ -25,8 +25,12 @@ wanted() {
             echo nginx libnginx-mod-rtmp perl sqlite3 curl ffmpeg gstreamer1.0-tools \
                 gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav
             ;;
+        browser)
+            echo chromium
+            command -v npm >/dev/null || echo npm
+            ;;
         check) echo binutils perl shellcheck ;;
-        *) die "unknown step \"$1\"; expected build, test or check" ;;
+        *) die "unknown step \"$1\"; expected build, demo, test, browser or check" ;;
     esac
 }
 

@@ -36,7 +36,7 @@ impl Place {
             Place::Inner
         } else if name.is_empty() {
             Place::Outside
-        } else if !core.regex.is_null() || core.exact_match() != 0 || core.named() != 0 {
+        } else if is_regex(core) || core.exact_match() != 0 || core.named() != 0 {
             Place::Other
         } else {
             Place::Prefix(name.to_vec())
@@ -52,4 +52,14 @@ fn core_loc_conf(cf: &Conf<'_>) -> *mut ngx_http_core_loc_conf_t {
         let ctx = (*cf.as_ptr()).ctx.cast::<ngx_http_conf_ctx_t>();
         (*ctx).loc_conf.add(ngx_http_core_module.ctx_index).read().cast()
     }
+}
+
+#[cfg(ngx_feature = "pcre")]
+fn is_regex(core: &ngx_http_core_loc_conf_t) -> bool {
+    !core.regex.is_null()
+}
+
+#[cfg(not(ngx_feature = "pcre"))]
+fn is_regex(_core: &ngx_http_core_loc_conf_t) -> bool {
+    false
 }

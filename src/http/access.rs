@@ -24,10 +24,11 @@ impl Handler for Paths {
     const FALLBACK: Outcome = Outcome::Status(INTERNAL_SERVER_ERROR);
 
     fn handle(request: Request) -> Outcome {
-        if hls_conf(request).is_none() {
-            return Outcome::GoOn;
-        }
-        if path::classify(request.path()).is_none() {
+        let Some(conf) = hls_conf(request) else { return Outcome::GoOn };
+        let path = request.path();
+        if path::classify(path).is_none()
+            || conf.prefix().is_some_and(|prefix| path::escapes(path, prefix))
+        {
             return Outcome::Status(NOT_FOUND);
         }
         match request.method() {

@@ -71,7 +71,8 @@ enum Prefix {
 #[derive(Debug, Error)]
 #[error(
     "\"stagedoor_hls_require_live on\" in {0} needs \"stagedoor_hls_stream\" in each location that \
-     is a regular expression, an exact path or a name: their paths do not say whose stream a file is"
+     is a regular expression, an exact path or a name: their paths do not say whose stream a file \
+     is; where none is served, say \"stagedoor_hls off\""
 )]
 pub(super) struct NoStream(String);
 

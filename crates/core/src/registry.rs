@@ -20,10 +20,12 @@ mod ended;
 mod entry;
 mod listing;
 mod owners;
+mod shape;
 
 pub use entry::{Entry, Text};
 pub use listing::{Figures, Listed, PART};
 pub use owners::{Owner, OwnerSlot};
+pub use shape::Shape;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -112,32 +114,6 @@ pub enum ClaimError {
     /// The name does not fit an entry; a [`crate::username::Username`] always does.
     #[error("the username is empty or longer than {} bytes", Text::CAPACITY)]
     Name,
-}
-
-/// How many entries, buckets and owners a piece of memory holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Live streams at most.
-    pub entries: usize,
-    /// Hash chains.
-    pub buckets: usize,
-    /// Processes that can hold streams at the same time; old workers count until they are gone.
-    pub owners: usize,
-}
-
-impl Shape {
-    /// The largest table that fits in `bytes`, or `None` if not even one entry does.
-    ///
-    /// One process slot for every eight streams, between 16 and 1,024: a server that is reloaded
-    /// under load keeps a generation of workers for each reload.
-    pub fn within(bytes: usize) -> Option<Shape> {
-        let per_entry = size_of::<Entry>() + size_of::<u32>();
-        let guess = bytes.checked_sub(size_of::<Header>())? / per_entry;
-        let owners = (guess / 8).clamp(16, 1024);
-        let rest = bytes.checked_sub(size_of::<Header>() + owners * size_of::<Owner>())?;
-        let entries = (rest / per_entry).min(NONE as usize - 1);
-        (entries > 0).then_some(Shape { entries, buckets: entries, owners })
-    }
 }
 
 impl<'a> Table<'a> {

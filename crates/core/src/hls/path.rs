@@ -96,6 +96,12 @@ fn below<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     if prefix.ends_with(b"/") { Some(rest) } else { rest.strip_prefix(b"/") }
 }
 
+/// Whether a path leaves the location's directory by way of a prefix that does not end in a slash:
+/// for `location /live` with `alias /srv/hls/`, nginx makes `/srv/hls/../` of `/live../`.
+pub fn escapes(path: &[u8], prefix: &[u8]) -> bool {
+    !prefix.ends_with(b"/") && path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(b".."))
+}
+
 fn without_number(name: &[u8]) -> &[u8] {
     match split_last(name, b'-') {
         Some((before, last))

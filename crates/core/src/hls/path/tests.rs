@@ -103,6 +103,15 @@ fn a_file_that_is_not_below_the_prefix_has_no_stream() {
     assert_eq!(whose("/live/-17.ts", "/live/"), None);
 }
 
+#[test]
+fn a_prefix_without_a_slash_does_not_lead_out_of_its_directory() {
+    assert!(escapes(b"/live../1.ts", b"/live"));
+    assert!(!escapes(b"/live/../1.ts", b"/live"));
+    assert!(!escapes(b"/live/ben../1.ts", b"/live"));
+    assert!(!escapes(b"/live/..ts", b"/live/"));
+    assert!(!escapes(b"/other/1.ts", b"/live"));
+}
+
 /// Paths that are nearly right, so that the rules are met from both sides.
 fn path() -> impl Strategy<Value = String> {
     let name = prop_oneof![

@@ -5,7 +5,7 @@
   const PATIENCE = 5000;  // milliseconds that an answer may take
   const SHOWN = 200;      // rows at most; the filter finds the others
   const MANY = 8;         // rows from which on there is a filter
-  const KEPT = 90;        // bitrates that a line is drawn of
+  const KEPT = 60;        // bitrates that a line is drawn of: two minutes
   const SILENT = 10;      // seconds after which a stream without media is worth a colour
 
   const $ = (id) => document.getElementById(id);
@@ -58,7 +58,8 @@
 
   const rows = new Map();      // what is kept of a stream: its row, once there is one, and its bitrates
   let status = null;           // the last answer
-  let answered = 0;            // when it came, in milliseconds of performance.now()
+  let answered = 0;            // when it came, in milliseconds of performance.now() …
+  let lastAnswer = null;       // … and by the clock
   let order = { column: COLUMNS[0], up: true };
 
   const key = (s) => `${s.username} ${s.started_at}`;
@@ -151,6 +152,7 @@
   }
 
   function tick() {
+    if (document.body.classList.contains('away')) return;
     for (const { time, stream } of rows.values()) if (time) say(time, duration(onAir(stream)));
   }
 
@@ -189,29 +191,27 @@
     say($('live'), count(status.live));
     say($('live-unit'), status.live === 1 ? 'stream live' : 'streams live');
     say($('bitrate'), bitrate(status.bitrate));
+    document.body.classList.remove('away');
     showStreams();
     showCounters();
     document.title = `${count(status.live)} live – Stagedoor`;
-    document.body.classList.remove('away');
-    say($('state'), `Up to date, ${clock(new Date())}`);
     lastAnswer = new Date();
+    say($('state'), `Up to date, ${clock(lastAnswer)}`);
   }
-
-  let lastAnswer = new Date();
 
   function away(why) {
     document.title = 'No answer – Stagedoor';
     document.body.classList.add('away');
-    say($('state'), `${why} since ${clock(lastAnswer)}; trying again`);
+    say($('state'), `No ${why} since ${clock(lastAnswer)}; trying again`);
   }
 
   async function refresh() {
     try {
       const answer = await fetch('?format=json', { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE) });
-      if (!answer.ok) return away(`Answer ${answer.status}`);
+      if (!answer.ok) return away(`status (${answer.status})`);
       show(await answer.json());
     } catch {
-      away('No answer');
+      away('answer');
     }
   }
 
