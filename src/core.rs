@@ -21,7 +21,7 @@ use crate::ffi::process;
 use crate::ffi::zone::Zone;
 use crate::worker;
 
-/// Room for some four thousand live streams.
+/// Room for more than three thousand live streams.
 const DEFAULT_ZONE_SIZE: usize = 1 << 20;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -15,7 +15,8 @@
 //!                       │
 //!                       ▼
 //!                    close, disconnect, death          rtmp/close.rs, rtmp/publish.rs, worker.rs
-//!                                                      claim released, history written
+//!                    ban, new key, kick, takeover      worker/streams.rs, rtmp/publish/ending.rs
+//!                                                      claim released or handed over, history written
 //! ```
 //!
 //! ```text

@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use stagedoor_core::counters::Counters;
 use stagedoor_core::registry::{
-    Claim, ClaimError, Figures, LostStream, Owner, OwnerSlot, PART, Presence, Stream,
+    Claim, ClaimError, Figures, LostStream, Owner, OwnerSlot, PART, Presence, Standing, Stream,
+    WaitError,
 };
 use stagedoor_core::status::Status;
 use thiserror::Error;
@@ -27,6 +28,9 @@ pub enum LiveError {
     /// It is live, in a process that runs.
     #[error("the stream is live already")]
     AlreadyLive,
+    /// It is live, and cannot be taken over now.
+    #[error(transparent)]
+    Contested(#[from] WaitError),
     /// There is no place for it.
     #[error("all {0} places of the live registry are taken; make stagedoor_zone larger")]
     Full(usize),
@@ -73,6 +77,62 @@ impl Registry {
             ClaimError::Full(entries) => LiveError::Full(entries),
             ClaimError::Name => LiveError::Name,
         })
+    }
+
+    /// Waits for a stream that is live to go; [`Registry::standing`] tells when it has.
+    ///
+    /// # Errors
+    ///
+    /// [`LiveError`].
+    pub fn wait_for(&self, username: &str, now: u64) -> Result<Claim, LiveError> {
+        self.zone
+            .with_table(|table| {
+                let slot: OwnerSlot = table.enter(self.me).ok_or(LiveError::TooManyWorkers)?;
+                Ok(table.wait_for(slot, username, now)?)
+            })
+            .ok_or(LiveError::NoZone)?
+    }
+
+    /// How a claim stands. A process that is gone is not waited for; what it lost is added to
+    /// `lost`.
+    pub fn standing(&self, claim: Claim, lost: &mut Vec<LostStream>) -> Standing {
+        let standing = || self.zone.with_table(|table| table.standing(claim));
+        match standing() {
+            Some(Standing::Waits(owner)) if !process::is_alive(owner) => {
+                lost.extend(self.strike(owner));
+                standing()
+            }
+            standing => standing,
+        }
+        .unwrap_or(Standing::Ended)
+    }
+
+    /// Says what a claim that was waiting is for, now that it holds.
+    pub fn describe(&self, claim: Claim, stream: &Stream<'_>) {
+        self.zone.with_table(|table| table.describe(claim, stream));
+    }
+
+    /// Which of these claims hold a name that somebody waits for, in a process that runs. `wishes`
+    /// remembers what was seen: while nobody new waits, for whatever name, none is looked at.
+    pub fn wanted<T>(
+        &self,
+        wishes: &mut u32,
+        claims: impl Iterator<Item = (T, Claim)>,
+        lost: &mut Vec<LostStream>,
+    ) -> Vec<T> {
+        let heirs: Vec<(T, Owner)> = self
+            .zone
+            .with_table(|table| match std::mem::replace(wishes, table.wishes()) {
+                before if before == *wishes => Vec::new(),
+                _ => claims.filter_map(|(name, it)| Some((name, table.heir(it)?))).collect(),
+            })
+            .unwrap_or_default();
+        let (wanted, dead): (Vec<_>, Vec<_>) =
+            heirs.into_iter().partition(|&(_, heir)| process::is_alive(heir));
+        for (_, heir) in dead {
+            lost.extend(self.strike(heir));
+        }
+        wanted.into_iter().map(|(name, _)| name).collect()
     }
 
     /// Ends a claim, and the stream with it; does nothing if it has ended. Says whether it did.

@@ -1,4 +1,5 @@
-//! The RTMP side: `stagedoor` and `stagedoor_auth_delay`, and where the module stands in nginx-rtmp.
+//! The RTMP side: `stagedoor`, `stagedoor_duplicate` and `stagedoor_auth_delay`, and where the module
+//! stands in nginx-rtmp.
 //!
 //! Publishes are taken at the AMF command, before nginx-rtmp has logged the name or any module of
 //! its publish chain has seen it: the key never gets further than [`publish`].
@@ -32,6 +33,7 @@ use crate::ffi::rtmp::{
 use crate::ffi::session::Session;
 use crate::ffi::symbols::{self, MissingSymbol, Symbols};
 use crate::live;
+use crate::worker::Duplicate;
 
 const DEFAULT_AUTH_DELAY: Duration = Duration::from_secs(1);
 const ANYWHERE: u32 = NGX_RTMP_MAIN_CONF | NGX_RTMP_SRV_CONF | NGX_RTMP_APP_CONF;
@@ -41,6 +43,7 @@ const APP_CONF: usize = std::mem::offset_of!(ngx_rtmp_conf_ctx_t, app_conf);
 #[derive(Debug, Default)]
 struct AppConf {
     enable: Option<bool>,
+    duplicate: Option<Duplicate>,
     auth_delay: Option<Duration>,
 }
 
@@ -54,6 +57,11 @@ impl AppConf {
     /// Whether publishing to the application needs a key.
     fn is_enabled(&self) -> bool {
         self.enable.unwrap_or(false)
+    }
+
+    /// What becomes of a publish whose streamer is live already.
+    fn duplicate(&self) -> Duplicate {
+        self.duplicate.unwrap_or_default()
     }
 
     /// How long the answer to a wrong key is held back.
@@ -79,8 +87,12 @@ static mut CONTEXT: ngx_rtmp_module_t = ngx_rtmp_module_t {
     merge_app_conf: Some(merge_app_conf),
 };
 
-static mut COMMANDS: [ngx_command_t; 3] =
-    [command::<Enable>(APP_CONF), command::<AuthDelay>(APP_CONF), NO_COMMAND];
+static mut COMMANDS: [ngx_command_t; 4] = [
+    command::<Enable>(APP_CONF),
+    command::<OnDuplicate>(APP_CONF),
+    command::<AuthDelay>(APP_CONF),
+    NO_COMMAND,
+];
 
 struct Enable;
 
@@ -93,6 +105,23 @@ impl Directive for Enable {
         let enable = cf.flag()?;
         once(&mut conf.enable, enable)?;
         if enable { CoreConf::need(cf) } else { Ok(()) }
+    }
+}
+
+struct OnDuplicate;
+
+impl Directive for OnDuplicate {
+    type Conf = AppConf;
+    const NAME: &'static CStr = c"stagedoor_duplicate";
+    const KIND: u32 = ANYWHERE | NGX_CONF_TAKE1;
+
+    fn set(cf: &Conf<'_>, conf: &mut AppConf) -> Result<(), Mistake> {
+        let duplicate = match cf.word(1).as_str() {
+            "reject" => Duplicate::Reject,
+            "takeover" => Duplicate::Takeover,
+            _ => return Err(cf.value(1, "\"reject\" or \"takeover\"")),
+        };
+        once(&mut conf.duplicate, duplicate)
     }
 }
 
@@ -124,6 +153,7 @@ unsafe extern "C" fn merge_app_conf(
         // SAFETY: both are of `create_app_conf`, and two of them.
         let (outer, inner) = unsafe { (&*outer.cast::<AppConf>(), &mut *inner.cast::<AppConf>()) };
         inner.enable = inner.enable.or(outer.enable);
+        inner.duplicate = inner.duplicate.or(outer.duplicate);
         inner.auth_delay = inner.auth_delay.or(outer.auth_delay);
         CONF_OK
     })

@@ -1,10 +1,13 @@
 //! One worker's private state: its store thread, the publishes that wait for an answer, the streams
-//! that it carries, and its look-out for workers that died.
+//! that it carries ([`streams`]), and its look-out for workers that died.
 //!
 //! nginx runs all of this on one thread. No function here calls into nginx-rtmp while it holds the
 //! state: what nginx-rtmp does may come back here.
 
 mod meters;
+mod streams;
+
+pub use streams::{Carrier, Duplicate, LiveStream, Place, end, go_live, take_up};
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,11 +16,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use stagedoor_core::counters::Counters;
 use stagedoor_core::key::KeyDigest;
-use stagedoor_core::media::Media;
-use stagedoor_core::meter::Meter;
-use stagedoor_core::registry::{Claim, LostStream, Stream};
+use stagedoor_core::registry::LostStream;
 use stagedoor_core::store::thread::{
-    EndReason, Level, Report, SessionEvent, SessionTag, Settings, StoreGone, StoreThread,
+    EndReason, Level, Report, SessionEvent, Settings, StoreGone, StoreThread,
 };
 use stagedoor_core::store::{StoreError, Verdict};
 use thiserror::Error;
@@ -27,7 +28,7 @@ use crate::ffi::event::Timer;
 use crate::ffi::log::Log;
 use crate::ffi::process;
 use crate::ffi::wakeup::{OnWakeup, Wakeup};
-use crate::live::{self, LiveError, Registry};
+use crate::live::{self, Registry};
 
 /// How often a worker looks for workers that died. Their streams are free after this time at the
 /// latest; a streamer who comes back is let in at once, because a claim looks by itself.
@@ -43,24 +44,9 @@ pub trait Asker {
     fn answered(&self, answer: Result<Verdict, StoreError>);
 }
 
-/// Whose stream it is.
-pub trait Carrier {
-    /// What the session has received, in bytes, modulo what nginx-rtmp counts to.
-    fn bytes_in(&self) -> u32;
-    /// What it publishes.
-    fn media(&self) -> Media;
-}
-
 /// A question that was asked.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket(u64);
-
-/// A stream that this worker carries.
-#[derive(Debug, PartialEq, Eq)]
-pub struct LiveStream {
-    claim: Claim,
-    tag: SessionTag,
-}
 
 /// Why this worker cannot ask its store.
 #[derive(Clone, Copy, Debug, Error)]
@@ -79,18 +65,11 @@ struct Question {
     asked: Instant,
 }
 
-struct Carried {
-    claim: Claim,
-    carrier: Weak<dyn Carrier>,
-    meter: Meter,
-}
-
 struct Worker {
     store: StoreThread,
     registry: Registry,
     asking: HashMap<u64, Question>,
-    carrying: HashMap<SessionTag, Carried>,
-    meter_timer: Timer,
+    streams: streams::Streams,
     /// Tickets and session tags, never the same twice.
     last_number: u64,
     sweeper: Timer,
@@ -114,7 +93,11 @@ pub fn start(conf: &CoreConf) {
     let registry = Registry::new(zone);
     let store = Wakeup::new::<Answers>().and_then(|wakeup| {
         let waker = wakeup.waker();
-        let settings = Settings { path: db.clone() };
+        let settings = Settings {
+            path: db.clone(),
+            worker: process::this_process(),
+            is_alive: process::is_alive,
+        };
         let thread =
             process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()))?;
         Ok((thread, wakeup))
@@ -126,17 +109,20 @@ pub fn start(conf: &CoreConf) {
             return;
         }
     };
-    if conf.is_first_cycle() && registry.take_boot() {
-        let _ = store.record(SessionEvent::Boot { at: now });
-    }
+    // A worker that starts may stand in for one that died, and with it for one that noticed the
+    // death of another but could not write it down.
+    let _ = store.record(if conf.is_first_cycle() && registry.take_boot() {
+        SessionEvent::Boot { at: now }
+    } else {
+        SessionEvent::Lost { at: now, streams: Vec::new() }
+    });
     let sweeper = Timer::new(log, sweep).cancelable();
     sweeper.set(SWEEP);
     WORKER.set(Some(Worker {
         store,
         registry,
         asking: HashMap::new(),
-        carrying: HashMap::new(),
-        meter_timer: Timer::new(log, meters::measure).cancelable(),
+        streams: streams::Streams::new(log),
         last_number: 0,
         sweeper,
         _wakeup: wakeup,
@@ -146,9 +132,7 @@ pub fn start(conf: &CoreConf) {
 /// Ends the worker's part: streams that it still carries end with it.
 pub fn stop() {
     let Some(mut worker) = WORKER.take() else { return };
-    for (tag, carried) in std::mem::take(&mut worker.carrying) {
-        worker.end(tag, carried.claim, EndReason::Shutdown);
-    }
+    worker.end_all();
     worker.registry.leave();
     worker.store.shutdown(FLUSH);
 }
@@ -185,77 +169,26 @@ pub fn give_up(ticket: &Ticket) {
     }
 }
 
-/// Makes a stream live on this worker, and begins its history.
-///
-/// # Errors
-///
-/// [`LiveError`].
-pub fn go_live(
-    stream: &Stream<'_>,
-    carrier: Weak<dyn Carrier>,
-    bytes_in: u32,
-) -> Result<LiveStream, LiveError> {
-    let at = SystemTime::now();
-    with(|worker| {
-        let mut lost = Vec::new();
-        let claim = worker.registry.claim(stream, &mut lost);
-        worker.mourn(lost, at);
-        let claim = claim?;
-        live::count(Counters::accepted);
-        let tag = worker.number();
-        let meter = Meter::new(bytes_in, Instant::now());
-        worker.carrying.insert(tag, Carried { claim, carrier, meter });
-        worker.start_measuring();
-        let _ = worker.store.record(SessionEvent::Started {
-            tag,
-            streamer_id: stream.streamer_id,
-            app: stream.app.to_owned(),
-            client_addr: stream.client_addr.to_owned(),
-            at: SystemTime::now(),
-        });
-        Ok(LiveStream { claim, tag })
-    })
-    .unwrap_or(Err(LiveError::NoZone))
-}
-
-/// Ends a stream that this worker carries.
-pub fn end(stream: &LiveStream, reason: EndReason) {
-    with(|worker| {
-        if worker.carrying.remove(&stream.tag).is_some() {
-            worker.end(stream.tag, stream.claim, reason);
-        }
-    });
-}
-
 impl Worker {
     fn number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
 
-    fn end(&mut self, tag: SessionTag, claim: Claim, reason: EndReason) {
-        if self.registry.release(claim) {
-            live::count(|counters| counters.ended(reason, 1));
-        }
-        let _ = self.store.record(SessionEvent::Stopped { tag, at: SystemTime::now(), reason });
-    }
-
-    /// Writes down that streams ended with their worker. `at` is a time before they were struck
-    /// from the registry, so that rows of streamers who are back already are left alone.
-    fn mourn(&mut self, lost: Vec<LostStream>, at: SystemTime) {
-        live::count(|counters| counters.ended(EndReason::Crash, lost.len()));
-        for stream in lost {
+    /// Says that streams ended with their worker, and closes their rows.
+    fn mourn(&mut self, streams: Vec<LostStream>) {
+        live::count(|counters| counters.ended(EndReason::Crash, streams.len()));
+        for stream in &streams {
             Log::cycle().warn(format_args!(
                 "stagedoor: publish ended: its worker died, username: \"{}\"",
                 stream.username
             ));
-            let _ = self.store.record(SessionEvent::Lost { streamer_id: stream.streamer_id, at });
         }
+        let _ = self.store.record(SessionEvent::Lost { at: SystemTime::now(), streams });
     }
 }
 
 fn sweep() {
-    let at = SystemTime::now();
     with(|worker| {
         for (owner, lost) in worker.registry.sweep() {
             Log::cycle().notice(format_args!(
@@ -263,7 +196,8 @@ fn sweep() {
                 owner.pid,
                 lost.len()
             ));
-            worker.mourn(lost, at);
+            // Also without a stream: the end of one may have been written nowhere yet.
+            worker.mourn(lost);
         }
         worker.sweeper.set(SWEEP);
     });
@@ -285,6 +219,7 @@ impl OnWakeup for Answers {
                         asker.answered(verdict);
                     }
                 }
+                Report::Stop { tag, why } => streams::stop(tag, why),
                 Report::Log { level, text } => {
                     let log = Log::cycle();
                     match level {

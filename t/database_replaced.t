@@ -62,6 +62,7 @@ END
 my $stagedoor = Test::Stagedoor->new($t);
 my $db = $stagedoor->db();
 my ($live_key, $key) = map { $stagedoor->add($_) } qw(live benw);
+my ($digest) = map { $_->{digest} } $stagedoor->sql("SELECT hex(key_sha256) AS digest FROM streamers WHERE username = 'live'");
 $stagedoor->give_to('nobody', qw(db hls));
 
 $t->run();
@@ -113,10 +114,12 @@ is($stagedoor->log_lines(level => 'error'), 0, 'no error in the log');
 
 ###############################################################################
 
-# Moves a database over the one in use, with a key of its own for benw.
+# Moves a database over the one in use, with the streamer who is live and a key of
+# its own for benw.
 sub replace {
     my $next = bless { %$stagedoor, db => "$db.next" }, ref $stagedoor;
     $next->init();
+    $next->sql("INSERT INTO streamers (username, key_sha256, created_at, key_changed_at) VALUES ('live', x'$digest', '', '')");
     my $key = $next->add('benw');
     $stagedoor->give_to('nobody', 'db');
     rename "$db.next", $db or die "rename: $!\n";

@@ -74,6 +74,8 @@ impl Timer {
     /// Sets it, or sets it anew.
     pub fn set(&self, after: Duration) {
         let ms = ngx_msec_t::try_from(after.as_millis()).unwrap_or(ngx_msec_t::MAX >> 1);
+        // nginx leaves one that is set as it is, when the difference is small (ngx_event_timer.h).
+        self.stop();
         // SAFETY: the event lives as long as the timer, and is taken out when that is dropped.
         unsafe { ngx_add_timer(self.0.event.get(), ms) };
     }

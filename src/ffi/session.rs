@@ -1,9 +1,9 @@
 //! An RTMP session of nginx-rtmp, and what can be asked of it.
 
 mod media;
+mod socket;
 
 use std::ffi::{CStr, c_void};
-use std::net::Shutdown;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
@@ -12,7 +12,9 @@ use nginx_sys::{ngx_chain_t, ngx_connection_t, ngx_module_t, ngx_pool_cleanup_ad
 use super::guard::guard;
 use super::log::Log;
 use super::module::{ERROR, OK};
-use super::rtmp::{NGX_RTMP_DEFAULT_CHUNK_SIZE, ngx_rtmp_publish_t, ngx_rtmp_session_t};
+use super::rtmp::{
+    NGX_RTMP_DEFAULT_CHUNK_SIZE, ngx_rtmp_close_stream_t, ngx_rtmp_publish_t, ngx_rtmp_session_t,
+};
 use super::symbols::symbols;
 
 /// A session. It lives until its connection's pool is destroyed.
@@ -171,6 +173,18 @@ impl Session {
         }
     }
 
+    /// Runs nginx-rtmp's close chain as if the encoder had closed its stream.
+    pub fn close_stream(self) {
+        let Some(symbols) = symbols() else { return };
+        let mut command = ngx_rtmp_close_stream_t { stream: 0.0 };
+        // SAFETY: the head of the chain as it stands now; the command lives through the call.
+        unsafe {
+            if let Some(chain) = *symbols.close_stream {
+                chain(self.as_ptr(), &raw mut command);
+            }
+        }
+    }
+
     /// Sends `onStatus` with level `error`.
     pub fn send_error(self, code: &CStr, description: &CStr) {
         let Some(symbols) = symbols() else { return };
@@ -194,50 +208,6 @@ impl Session {
             // SAFETY: safe to call more than once; nginx-rtmp checks.
             unsafe { (symbols.finalize_session)(self.as_ptr()) };
         }
-    }
-
-    /// Ends what is sent to the client: it sees the end of the stream behind the last answer,
-    /// while what it still sends is taken and dropped.
-    pub fn end_output(self) {
-        self.with_socket(|socket| {
-            let _ = socket.shutdown(Shutdown::Write);
-        });
-    }
-
-    /// Sends small answers at once instead of waiting for the client's ACK (RFC 896).
-    pub fn set_nodelay(self, on: bool) {
-        self.set_tcp_option(libc::TCP_NODELAY, on);
-    }
-
-    /// Acknowledges what the client sent at once. The kernel forgets it after the next answer
-    /// (tcp(7), TCP_QUICKACK).
-    pub fn set_quickack(self) {
-        self.set_tcp_option(libc::TCP_QUICKACK, true);
-    }
-
-    fn set_tcp_option(self, option: i32, on: bool) {
-        let value = i32::from(on);
-        // SAFETY: the descriptor is the connection's; the kernel reads one int. A socket that is
-        // not TCP says so, and nothing is lost.
-        unsafe {
-            libc::setsockopt(
-                self.connection().fd,
-                libc::IPPROTO_TCP,
-                option,
-                (&raw const value).cast(),
-                size_of::<i32>() as libc::socklen_t,
-            );
-        }
-    }
-
-    fn with_socket(self, action: impl FnOnce(&std::net::TcpStream)) {
-        use std::os::fd::FromRawFd;
-        // SAFETY: the descriptor is the connection's and stays open for the call; `ManuallyDrop`
-        // leaves closing it to nginx.
-        let socket = std::mem::ManuallyDrop::new(unsafe {
-            std::net::TcpStream::from_raw_fd(self.connection().fd)
-        });
-        action(&socket);
     }
 }
 

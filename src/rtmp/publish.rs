@@ -1,15 +1,20 @@
 //! A publish, from the command to the last frame.
 //!
 //! ```text
-//!                 ┌────────── closeStream, second thoughts ──────────┐
-//!                 ▼                                                  │
-//!   ──command──▶ Idle ──key──▶ Asking ──allowed, claimed──▶ Live ────┘
-//!                 │             │  └─timeout, no, taken──┐
-//!                 └─bad command─┴───────▶ Refusing ──────┴─▶ Refused ──▶ connection closed
+//!                 ┌──────────── closeStream, second thoughts ────────────┐
+//!                 ▼                                                      │
+//!   ──command──▶ Idle ──key──▶ Asking ──allowed, claimed───────▶ Live ───┤
+//!                 │             │ │ └───live already───▶ Waiting ┘ │     │
+//!                 │             │ │        └──timeout──┐   └───────│─────┘
+//!                 │             │ └──timeout, no, taken┤           │ banned, kicked, taken over …
+//!                 └─bad command─┴───────▶ Refusing ────┴─▶ Refused ◀┘ ──▶ connection closed
 //! ```
 //!
 //! A session has one publish at a time; a second one is told so and the first goes on. Whatever
-//! ends the session ends the publish, by way of [`Publisher::end`] or [`Attachment::detached`].
+//! ends the session ends the publish, by way of [`Publisher::end`] or [`Attachment::detached`]; how
+//! it ends is [`ending`].
+
+mod ending;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -17,9 +22,9 @@ use std::time::Duration;
 
 use nginx_sys::ngx_chain_t;
 use stagedoor_core::counters::Counters;
-use stagedoor_core::key::{KeyDigest, KeyTag, StreamKey};
+use stagedoor_core::key::{KeyDigest, StreamKey};
 use stagedoor_core::media::Media;
-use stagedoor_core::policy::Refusal;
+use stagedoor_core::policy::{Refusal, Stop};
 use stagedoor_core::publish::Publish;
 use stagedoor_core::registry::Stream;
 use stagedoor_core::store::thread::EndReason;
@@ -32,12 +37,7 @@ use crate::core::CoreConf;
 use crate::ffi::event::Timer;
 use crate::ffi::session::{Attachment, Session, chunks};
 use crate::live::{self, LiveError, microseconds_since_1970};
-use crate::worker::{self, Asker, Carrier, LiveStream, Ticket};
-
-/// How long a refused client may take to read the refusal and go, before it is cut off. A close at
-/// once would make the kernel throw the refusal away if the client has sent anything since
-/// (RFC 1122, section 4.2.2.13).
-const FAREWELL: Duration = Duration::from_secs(1);
+use crate::worker::{self, Asker, Carrier, LiveStream, Place, Ticket};
 
 /// What a session holds for this module.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub(super) struct Publisher {
     /// (ngx_rtmp_live_module.c, ngx_rtmp_live_join): a player's publish would go nowhere.
     is_playing: Cell<bool>,
     is_detached: Cell<bool>,
+    /// Why the server ends the stream, while it does.
+    stopping: Cell<Option<Stop>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,13 +62,24 @@ enum State {
     #[default]
     Idle,
     /// The store was asked.
-    Asking { ticket: Ticket, key: KeyTag, kind: &'static str },
+    Asking { ticket: Ticket, key: KeyDigest, kind: &'static str },
+    /// The streamer's other stream was asked to end.
+    Waiting { stream: LiveStream, publish: Allowed },
     /// The answer is no, and held back.
     Refusing(Refusal),
     /// The answer is out; the connection ends.
     Refused,
     /// The stream is live.
     Live { stream: LiveStream, username: Username },
+}
+
+/// A publish that the store allows.
+#[derive(Debug)]
+struct Allowed {
+    streamer_id: i64,
+    username: Username,
+    key: KeyDigest,
+    kind: &'static str,
 }
 
 /// Takes a `publish` command to an application that needs a key.
@@ -103,6 +116,7 @@ impl Publisher {
                 latency: Latency::new(session, me.clone()),
                 is_playing: Cell::new(false),
                 is_detached: Cell::new(false),
+                stopping: Cell::new(None),
             }
         });
         // SAFETY: this module attaches nothing else, and `find` found nothing.
@@ -149,7 +163,12 @@ impl Publisher {
             return Some("this session is playing".to_owned());
         }
         match &*self.state.borrow() {
-            State::Asking { key, .. } => Some(format!("this session waits with key: {key}")),
+            State::Asking { key, .. } => {
+                Some(format!("this session waits with key: {}", key.tag()))
+            }
+            State::Waiting { publish, .. } => {
+                Some(format!("this session waits, username: \"{}\"", publish.username))
+            }
             State::Live { username, .. } => {
                 Some(format!("this session is publishing, username: \"{username}\""))
             }
@@ -166,7 +185,7 @@ impl Publisher {
         let asker: Weak<dyn Asker> = self.me.clone();
         match worker::ask(key, asker) {
             Ok(ticket) => {
-                self.state.replace(State::Asking { ticket, key: key.tag(), kind });
+                self.state.replace(State::Asking { ticket, key, kind });
                 self.timer.set(timeout());
             }
             Err(error) => self.refuse(Refusal::Unavailable, conf, Some(key.tag()), error),
@@ -174,50 +193,64 @@ impl Publisher {
     }
 
     /// The store has answered.
-    fn decide(&self, conf: &AppConf, key: KeyTag, kind: &str, answer: Result<Verdict, StoreError>) {
+    fn decide(
+        &self,
+        conf: &AppConf,
+        key: KeyDigest,
+        kind: &'static str,
+        answer: Result<Verdict, StoreError>,
+    ) {
+        let tag = Some(key.tag());
         let username = match answer {
             Ok(Verdict::Allowed { streamer_id, username }) => {
-                return self.go_live(conf, key, kind, streamer_id, username);
+                return self.go_live(conf, Allowed { streamer_id, username, key, kind });
             }
             Ok(Verdict::Inactive { username }) => username,
             Ok(Verdict::Unknown) => {
-                return self.refuse(Refusal::InvalidKey, conf, Some(key), "nobody has this key");
+                return self.refuse(Refusal::InvalidKey, conf, tag, "nobody has this key");
             }
-            Err(error) => return self.refuse(Refusal::Unavailable, conf, Some(key), error),
+            Err(error) => return self.refuse(Refusal::Unavailable, conf, tag, error),
         };
-        self.refuse(Refusal::Inactive, conf, Some(key), format_args!("username: \"{username}\""));
+        self.refuse(Refusal::Inactive, conf, tag, format_args!("username: \"{username}\""));
     }
 
-    fn go_live(
-        &self,
-        conf: &AppConf,
-        key: KeyTag,
-        kind: &str,
-        streamer_id: i64,
-        username: Username,
-    ) {
-        let app = self.session.app();
-        let stream = Stream {
-            username: username.as_str(),
-            streamer_id,
-            app,
-            client_addr: self.session.client_addr(),
-            started_at: microseconds_since_1970(),
-        };
-        let carrier: Weak<dyn Carrier> = self.me.clone();
-        let stream = match worker::go_live(&stream, carrier, self.session.bytes_in()) {
-            Ok(stream) => stream,
+    fn go_live(&self, conf: &AppConf, publish: Allowed) {
+        let stream = self.stream(&publish);
+        match worker::go_live(&stream, publish.key, conf.duplicate(), self.me.clone()) {
+            Ok(Place::Live(stream)) => self.begin(stream, publish),
+            Ok(Place::Waiting(stream)) => {
+                self.state.replace(State::Waiting { stream, publish });
+                self.timer.set(timeout());
+            }
             Err(error) => {
                 let refusal = match error {
-                    LiveError::AlreadyLive => Refusal::AlreadyStreaming,
+                    LiveError::AlreadyLive | LiveError::Contested(_) => Refusal::AlreadyStreaming,
                     _ => Refusal::Unavailable,
                 };
-                let why = format_args!("{error}, username: \"{username}\"").to_string();
-                return self.refuse(refusal, conf, Some(key), why);
+                let why = format_args!("{error}, username: \"{}\"", publish.username).to_string();
+                self.refuse(refusal, conf, Some(publish.key.tag()), why);
             }
-        };
+        }
+    }
+
+    /// What the live registry is to know of a publish.
+    fn stream<'a>(&self, publish: &'a Allowed) -> Stream<'a> {
+        Stream {
+            username: publish.username.as_str(),
+            streamer_id: publish.streamer_id,
+            app: self.session.app(),
+            client_addr: self.session.client_addr(),
+            started_at: microseconds_since_1970(),
+        }
+    }
+
+    /// The name is this stream's.
+    fn begin(&self, stream: LiveStream, publish: Allowed) {
+        let Allowed { username, key, kind, .. } = publish;
+        let app = self.session.app();
         self.session.log().notice(format_args!(
-            "stagedoor: publish accepted, username: \"{username}\", app: \"{app}\", key: {key}"
+            "stagedoor: publish accepted, username: \"{username}\", app: \"{app}\", key: {}",
+            key.tag()
         ));
         self.state.replace(State::Live { stream, username: username.clone() });
         let agreed = self.session.publish(username.as_str(), kind);
@@ -231,56 +264,23 @@ impl Publisher {
         self.latency.is_over();
     }
 
-    fn refuse(
-        &self,
-        refusal: Refusal,
-        conf: &AppConf,
-        key: Option<KeyTag>,
-        why: impl std::fmt::Display,
-    ) {
-        self.note_refusal(refusal, key, why);
-        if refusal.is_held_back() && !conf.auth_delay().is_zero() {
-            self.state.replace(State::Refusing(refusal));
-            self.timer.set(conf.auth_delay());
-        } else {
-            self.turn_away(refusal);
-        }
-    }
-
-    fn turn_away(&self, refusal: Refusal) {
-        self.state.replace(State::Refused);
-        self.tell(refusal);
-        self.session.end_output();
-        self.timer.set(FAREWELL);
-    }
-
-    fn tell(&self, refusal: Refusal) {
-        self.session.send_error(refusal.code(), refusal.description());
-    }
-
-    /// Every publish that is refused passes here once.
-    fn note_refusal(&self, refusal: Refusal, key: Option<KeyTag>, why: impl std::fmt::Display) {
-        live::count(|counters| counters.refused(refusal));
-        let what = refusal.description().to_string_lossy();
-        let app = self.session.app();
-        let log = self.session.log();
-        match key {
-            Some(key) => log.warn(format_args!(
-                "stagedoor: publish refused: {what} ({why}), app: \"{app}\", key: {key}"
-            )),
-            None => {
-                log.warn(format_args!("stagedoor: publish refused: {what} ({why}), app: \"{app}\""))
-            }
-        }
-    }
-
     fn expired(&self) {
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
             (State::Asking { ticket, key, .. }, Some(conf)) => {
                 worker::give_up(&ticket);
                 let why = format_args!("no answer within {} ms", timeout().as_millis()).to_string();
-                self.refuse(Refusal::Unavailable, conf, Some(key), why);
+                self.refuse(Refusal::Unavailable, conf, Some(key.tag()), why);
+            }
+            (State::Waiting { stream, publish }, Some(conf)) => {
+                worker::end(&stream, EndReason::Lost);
+                let why = format_args!(
+                    "the stream that is live did not end within {} ms, username: \"{}\"",
+                    timeout().as_millis(),
+                    publish.username
+                )
+                .to_string();
+                self.refuse(Refusal::AlreadyStreaming, conf, Some(publish.key.tag()), why);
             }
             (State::Refusing(refusal), _) => self.turn_away(refusal),
             (State::Refused, _) => {
@@ -291,47 +291,6 @@ impl Publisher {
                 self.state.replace(state);
             }
         }
-    }
-
-    /// The stream was closed, by its publisher or with its session. Called for every close, also
-    /// when nothing is live.
-    pub(super) fn end(&self, reason: EndReason) {
-        self.is_playing.set(false);
-        let state = self.state.take();
-        match state {
-            State::Idle => {}
-            State::Asking { ticket, key, .. } => {
-                self.timer.stop();
-                worker::forget(&ticket);
-                live::count(Counters::withdrawn);
-                self.log_end(format_args!("stagedoor: publish withdrawn, key: {key}"));
-            }
-            State::Live { stream, username } => {
-                worker::end(&stream, reason);
-                self.log_end(format_args!(
-                    "stagedoor: publish ended: {}, username: \"{username}\"",
-                    reason.as_str()
-                ));
-            }
-            // A close does not cut short how long a refusal is held back.
-            State::Refusing(_) | State::Refused => {
-                self.state.replace(state);
-            }
-        }
-    }
-
-    fn log_end(&self, line: std::fmt::Arguments<'_>) {
-        if self.is_detached.get() {
-            crate::ffi::log::Log::cycle().notice(line);
-        } else {
-            self.session.log().notice(format_args!("{line}, app: \"{}\"", self.session.app()));
-        }
-    }
-
-    /// Why a stream ends that ends now: its session is being closed, or only the stream is, which
-    /// nothing but the publisher's own command does.
-    pub(super) fn end_reason(&self) -> EndReason {
-        if self.session.is_closing() { EndReason::Lost } else { EndReason::Closed }
     }
 }
 
@@ -358,6 +317,29 @@ impl Carrier for Publisher {
 
     fn media(&self) -> Media {
         self.session.media()
+    }
+
+    fn stop(&self, why: Stop) {
+        let is_live = matches!(*self.state.borrow(), State::Live { .. });
+        if is_live && !self.session.is_closing() {
+            self.stop_live(why);
+        }
+    }
+
+    fn inherited(&self) {
+        if self.session.is_closing() {
+            return; // its end gives the name back
+        }
+        match self.state.take() {
+            State::Waiting { stream, publish } => {
+                self.timer.stop();
+                worker::take_up(&stream, &self.stream(&publish), publish.key);
+                self.begin(stream, publish);
+            }
+            state => {
+                self.state.replace(state);
+            }
+        }
     }
 }
 

@@ -13,14 +13,15 @@ const EVERY: Duration = Duration::from_secs(1);
 impl Worker {
     /// Begins to measure, unless it does already.
     pub(super) fn start_measuring(&self) {
-        if !self.meter_timer.is_set() {
-            self.meter_timer.set(EVERY);
+        if !self.streams.measuring.is_set() {
+            self.streams.measuring.set(EVERY);
         }
     }
 
     fn measure(&mut self) {
         let now = Instant::now();
         let figures: Vec<(Claim, Figures)> = self
+            .streams
             .carrying
             .values_mut()
             .filter_map(|carried| {
@@ -31,8 +32,8 @@ impl Worker {
             })
             .collect();
         self.registry.note(&figures);
-        if !self.carrying.is_empty() {
-            self.meter_timer.set(EVERY);
+        if !self.streams.carrying.is_empty() {
+            self.streams.measuring.set(EVERY);
         }
     }
 }

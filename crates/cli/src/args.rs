@@ -65,19 +65,27 @@ pub(crate) enum Command {
 
     /// Give a streamer a new key; prints it, once
     ///
-    /// The old key stops working.
+    /// The old key stops working, and a live stream on it ends, within a second.
     Rotate { username: String },
 
     /// Keep a streamer from streaming; key and history stay
+    ///
+    /// A live stream ends within a second.
     Ban { username: String },
 
     /// Let a banned streamer stream again, with the same key
     Unban { username: String },
 
+    /// End the live stream now; the key stays good
+    ///
+    /// Waits for the end of the stream. The encoder is told why; many come back by themselves, and
+    /// may: to keep a streamer out, ban them.
+    Kick { username: String },
+
     /// Remove a streamer and the history of their sessions
     ///
-    /// Nothing of the streamer is left, client addresses included. To keep the history, ban the
-    /// streamer instead.
+    /// A live stream ends within a second. Nothing of the streamer is left, client addresses
+    /// included. To keep the history, ban the streamer instead.
     Remove { username: String },
 
     /// Show the history: start, end, why it ended, client address, duration

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use stagedoor_core::key::StreamKey;
@@ -16,6 +18,11 @@ use crate::screen::{Cell, Screen, Tone};
 /// How many sessions `show` shows.
 const LAST_SESSIONS: u32 = 10;
 
+/// How long `kick` waits for the end of the stream, which a worker sees to within a second, and how
+/// often it looks.
+const KICK_TIMEOUT: Duration = Duration::from_secs(3);
+const KICK_LOOK: Duration = Duration::from_millis(50);
+
 /// Why a command was refused, with the way on where there is one.
 #[derive(Debug, Error)]
 pub(crate) enum Refusal {
@@ -25,6 +32,11 @@ pub(crate) enum Refusal {
     UsernameTaken(AdminError, Username),
     #[error("{0} (with --db or STAGEDOOR_DB elsewhere)")]
     Missing(StoreError),
+    #[error(
+        "the stream of \"{0}\" does not end: no nginx that uses this database carries it (its \
+         next start closes the session), or its workers cannot write to the database"
+    )]
+    StillLive(String),
     #[error(transparent)]
     Store(AdminError),
     #[error(transparent)]
@@ -74,6 +86,7 @@ impl Run<'_> {
             Command::Rotate { username } => self.rotate(username),
             Command::Ban { username } => self.set_active(username, false),
             Command::Unban { username } => self.set_active(username, true),
+            Command::Kick { username } => self.kick(username),
             Command::Remove { username } => self.remove(username),
             Command::Sessions { username, limit } => self.sessions(username.as_deref(), *limit),
         }
@@ -166,6 +179,22 @@ impl Run<'_> {
         self.print(&json::Streamer::new(&streamer), || match is_active {
             true => format!("{} may stream\n", streamer.username),
             false => format!("{} is banned\n", streamer.username),
+        })
+    }
+
+    fn kick(&self, username: &str) -> Result<(), Refusal> {
+        let mut store = self.open()?;
+        let username = store.show(username)?.username;
+        let session = store.kick(&username)?;
+        let by = Instant::now() + KICK_TIMEOUT;
+        while !store.has_ended(session)? {
+            if Instant::now() >= by {
+                return Err(Refusal::StillLive(username));
+            }
+            thread::sleep(KICK_LOOK);
+        }
+        self.print(&json::Kicked { username: &username, kicked: true }, || {
+            format!("{username} is off the air\n")
         })
     }
 

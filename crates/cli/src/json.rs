@@ -27,6 +27,12 @@ impl<'a> Database<'a> {
 }
 
 #[derive(Serialize)]
+pub(crate) struct Kicked<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) kicked: bool,
+}
+
+#[derive(Serialize)]
 pub(crate) struct Removed<'a> {
     pub(crate) username: &'a str,
     pub(crate) removed: bool,

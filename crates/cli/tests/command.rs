@@ -238,6 +238,33 @@ fn sessions_show_start_end_reason_address_and_duration() {
 }
 
 #[test]
+fn kick_waits_for_the_end_of_the_stream() {
+    let scene = Scene::new();
+    scene.done(&["add", "benw"]);
+    assert_eq!(scene.refused(&["kick", "benw"]), "the streamer \"benw\" is not live");
+    for args in [&["kick", "BENW"][..], &["--json", "kick", "BENW"]] {
+        scene.session(None, None);
+        let db = scene.raw();
+        let worker = std::thread::spawn(move || {
+            let sql = "UPDATE sessions SET stopped_at = kick_requested_at, end_reason = 'kicked'
+                       WHERE stopped_at IS NULL AND kick_requested_at IS NOT NULL";
+            while db.execute(sql, []).unwrap_or(0) == 0 {
+                std::thread::yield_now();
+            }
+        });
+        let out = scene.done(args);
+        worker.join().unwrap();
+        assert!(
+            ["benw is off the air\n", "{\n  \"username\": \"benw\",\n  \"kicked\": true\n}\n"]
+                .contains(&out.as_str())
+        );
+    }
+    scene.session(None, None);
+    let refusal = scene.refused(&["kick", "benw"]);
+    assert!(refusal.starts_with("the stream of \"benw\" does not end: "), "{refusal}");
+}
+
+#[test]
 fn remove_takes_the_history_along() {
     let scene = Scene::new();
     scene.done(&["add", "benw"]);
@@ -293,7 +320,7 @@ fn a_refusal_says_what_is_wrong_and_what_to_do() {
     scene.done(&["add", "benw"]);
     let taken = scene.refused(&["add", "BENW"]);
     assert!(taken.starts_with("the username \"BENW\" is taken"), "{taken}");
-    for command in ["show", "rotate", "ban", "unban", "remove", "sessions"] {
+    for command in ["show", "rotate", "ban", "unban", "kick", "remove", "sessions"] {
         let unknown = scene.refused(&[command, "ghost"]);
         assert_eq!(unknown, "there is no streamer \"ghost\" (\"stagedoor list\" shows all)");
     }

@@ -19,11 +19,12 @@ pub const REFUSALS: [(Refusal, &str); 4] = [
 ];
 
 /// The ends that a stream can come to.
-pub const ENDS: [EndReason; 8] = [
+pub const ENDS: [EndReason; 9] = [
     EndReason::Closed,
     EndReason::Lost,
     EndReason::Kicked,
     EndReason::Banned,
+    EndReason::Removed,
     EndReason::KeyReplaced,
     EndReason::TakenOver,
     EndReason::Shutdown,

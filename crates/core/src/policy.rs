@@ -1,8 +1,48 @@
-//! What a publisher is told when it is not let in.
+//! What a publisher is told when it is not let in, or no longer.
 
 use std::ffi::CStr;
 
-/// Why a publish is refused.
+use crate::store::thread::EndReason;
+
+/// Why the server ends a live stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The streamer may not stream any more.
+    Banned,
+    /// There is no such streamer any more.
+    Removed,
+    /// The streamer has another key.
+    KeyReplaced,
+    /// The operator wants it.
+    Kicked,
+    /// The same streamer publishes anew.
+    TakenOver,
+}
+
+impl Stop {
+    /// What the publisher is told.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Stop::Banned | Stop::Removed => Refusal::Inactive,
+            Stop::KeyReplaced => Refusal::KeyReplaced,
+            Stop::Kicked => Refusal::Kicked,
+            Stop::TakenOver => Refusal::TakenOver,
+        }
+    }
+
+    /// What the history says.
+    pub fn reason(self) -> EndReason {
+        match self {
+            Stop::Banned => EndReason::Banned,
+            Stop::Removed => EndReason::Removed,
+            Stop::KeyReplaced => EndReason::KeyReplaced,
+            Stop::Kicked => EndReason::Kicked,
+            Stop::TakenOver => EndReason::TakenOver,
+        }
+    }
+}
+
+/// Why a publish is refused, or a live one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The key is empty, malformed or unknown.
@@ -11,6 +51,12 @@ pub enum Refusal {
     Inactive,
     /// The streamer is live already, or this session is publishing already.
     AlreadyStreaming,
+    /// The key was good when the stream began.
+    KeyReplaced,
+    /// The operator has ended the stream.
+    Kicked,
+    /// The streamer has begun a new stream.
+    TakenOver,
     /// Whether the key is good could not be found out.
     Unavailable,
 }
@@ -21,7 +67,9 @@ impl Refusal {
     pub fn code(self) -> &'static CStr {
         match self {
             Refusal::InvalidKey | Refusal::AlreadyStreaming => c"NetStream.Publish.BadName",
-            Refusal::Inactive => c"NetStream.Publish.Denied",
+            Refusal::Inactive | Refusal::KeyReplaced | Refusal::Kicked | Refusal::TakenOver => {
+                c"NetStream.Publish.Denied"
+            }
             Refusal::Unavailable => c"NetStream.Failed",
         }
     }
@@ -32,6 +80,9 @@ impl Refusal {
             Refusal::InvalidKey => c"Invalid stream key",
             Refusal::Inactive => c"Streaming is not allowed for this account",
             Refusal::AlreadyStreaming => c"Already streaming",
+            Refusal::KeyReplaced => c"Stream key was replaced",
+            Refusal::Kicked => c"Stopped by the operator",
+            Refusal::TakenOver => c"Replaced by a new session",
             Refusal::Unavailable => c"Temporarily unavailable, try again",
         }
     }
@@ -47,8 +98,15 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 4] =
-        [Refusal::InvalidKey, Refusal::Inactive, Refusal::AlreadyStreaming, Refusal::Unavailable];
+    const ALL: [Refusal; 7] = [
+        Refusal::InvalidKey,
+        Refusal::Inactive,
+        Refusal::AlreadyStreaming,
+        Refusal::KeyReplaced,
+        Refusal::Kicked,
+        Refusal::TakenOver,
+        Refusal::Unavailable,
+    ];
 
     #[test]
     fn only_a_wrong_key_is_answered_late() {

@@ -9,6 +9,7 @@
 //!
 //! * **An entry's state is the only truth.** The hash chains, the free list and the list of ended
 //!   streams are indexes over the entries; [`Table::recover`] rebuilds them from the states alone.
+//!   Whose a live entry is stands in one word, too, so that it is handed over at once or not at all.
 //! * **A change is announced.** Every change sets `changing` first and clears it last. Whoever takes
 //!   the lock and finds it set knows that its holder died inside, and recovers before anything else.
 //! * **Nothing is allocated.** The table is laid out once; indexes stand in for pointers.
@@ -18,11 +19,14 @@
 
 mod ended;
 mod entry;
+mod handover;
 mod listing;
 mod owners;
+mod seats;
 mod shape;
 
 pub use entry::{Entry, Text};
+pub use handover::{Standing, WaitError};
 pub use listing::{Figures, Listed, PART};
 pub use owners::{Owner, OwnerSlot};
 pub use shape::Shape;
@@ -30,6 +34,7 @@ pub use shape::Shape;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use entry::State;
+use seats::Seat;
 use thiserror::Error;
 
 /// "No entry", in chains and in the free list.
@@ -46,6 +51,7 @@ pub struct Header {
     oldest_ended: u32,
     newest_ended: u32,
     serial: u64,
+    wishes: u32,
 }
 
 /// The table, borrowed from wherever its parts lie.
@@ -57,7 +63,8 @@ pub struct Table<'a> {
     entries: &'a mut [Entry],
 }
 
-/// A stream that is live: the right to one entry, given back once with [`Table::release`].
+/// The right to one entry, for a stream that is live or waits for another one's end; given back
+/// once with [`Table::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     index: u32,
@@ -100,6 +107,24 @@ pub struct LostStream {
     pub username: String,
     /// The streamer's row in the database.
     pub streamer_id: i64,
+    /// The RTMP application, as far as the entry held it.
+    pub app: String,
+    /// The publisher's address, as text.
+    pub client_addr: String,
+    /// When the stream went live, in microseconds since 1970 (UTC).
+    pub started_at: u64,
+}
+
+impl LostStream {
+    fn of(entry: &Entry) -> LostStream {
+        LostStream {
+            username: entry.username().to_owned(),
+            streamer_id: entry.streamer_id(),
+            app: entry.app().to_owned(),
+            client_addr: entry.client_addr().to_owned(),
+            started_at: entry.started_at(),
+        }
+    }
 }
 
 /// Why a stream cannot be claimed.
@@ -192,7 +217,7 @@ impl<'a> Table<'a> {
         if let Some(index) = known
             && self.entries[index].is_live()
         {
-            return Err(ClaimError::Held(self.owner(self.entries[index].owner)));
+            return Err(ClaimError::Held(self.owner(self.entries[index].seats.holder().owner)));
         }
         // The entry to forget: the name's last stream, or, if no entry is free, the oldest ended.
         let has_free = (self.header.free as usize) < self.entries.len();
@@ -214,7 +239,8 @@ impl<'a> Table<'a> {
             let serial = table.header.serial;
             let entry = &mut table.entries[index as usize];
             table.header.free = entry.next;
-            entry.fill(slot, serial, stream);
+            let since = stream.started_at;
+            entry.fill(Seat { serial, since, owner: slot }, stream);
             entry.next = table.buckets[bucket];
             entry.state.store(State::LIVE, Ordering::Release);
             table.buckets[bucket] = index;
@@ -223,17 +249,18 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Ends a claim, and with it the stream: at `ended_at`, in microseconds since 1970 (UTC). Says
-    /// whether it was still held, so that a second release does nothing.
+    /// Ends a claim, and with it the stream: at `ended_at`, in microseconds since 1970 (UTC). The
+    /// name goes to whoever waits for it; a claim that waits itself waits no more. Says whether
+    /// there was anything to end, so that a second release does nothing.
     pub fn release(&mut self, claim: Claim, ended_at: u64) -> bool {
-        let held = self
-            .entries
-            .get(claim.index as usize)
-            .is_some_and(|entry| entry.is_live() && entry.serial == claim.serial);
-        if held {
-            self.change(|table| table.end(claim.index, ended_at));
+        match self.standing(claim) {
+            Standing::Holds => self.change(|table| table.vacate(claim.index, ended_at)),
+            Standing::Waits(_) => {
+                self.change(|table| table.entries[claim.index as usize].seats.give_up());
+            }
+            Standing::Ended => return false,
         }
-        held
+        true
     }
 
     /// Mends the table after a process died inside a change: an entry that was not yet live, or was
@@ -270,6 +297,17 @@ impl<'a> Table<'a> {
             }
         }
         self.rebuild_ended();
+    }
+
+    /// Ends the stream of a live entry, for whoever waits for its name or for good.
+    fn vacate(&mut self, index: u32, ended_at: u64) {
+        if !self.entries[index as usize].seats.hand_over() {
+            self.end(index, ended_at);
+        }
+    }
+
+    fn live_entry(&self, index: u32) -> Option<&Entry> {
+        self.entries.get(index as usize).filter(|entry| entry.is_live())
     }
 
     fn position(&self, username: &str) -> Option<usize> {

@@ -35,6 +35,7 @@ mod connection;
 mod error;
 mod history;
 mod lookup;
+mod recheck;
 mod schema;
 mod stamp;
 pub mod thread;
@@ -43,6 +44,7 @@ pub use admin::{AdminError, Init, Session, Store, Streamer};
 pub use check::check;
 pub use error::StoreError;
 pub use lookup::Verdict;
+pub use recheck::Admission;
 
 #[cfg(test)]
 mod fixture;

@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use stagedoor_core::key::KeyDigest;
+use stagedoor_core::registry::Owner;
 use stagedoor_core::store::Store;
 use stagedoor_core::store::thread::{Settings, StoreThread};
 
@@ -26,8 +27,9 @@ fn a_thread_with_nothing_to_do_uses_no_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("stagedoor.db");
     Store::create(&path).unwrap();
+    let settings = Settings { path, worker: Owner::default(), is_alive: |_| true };
     let (wake, woken) = channel();
-    let thread = StoreThread::spawn(Settings { path }, move || wake.send(()).unwrap()).unwrap();
+    let thread = StoreThread::spawn(settings, move || wake.send(()).unwrap()).unwrap();
     thread.ask(1, KeyDigest::of(b"x")).unwrap();
     woken.recv().unwrap();
     sleep(Duration::from_millis(100));

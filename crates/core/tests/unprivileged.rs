@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 use stagedoor_core::key::KeyDigest;
+use stagedoor_core::registry::Owner;
 use stagedoor_core::store::thread::{Level, Report, SessionEvent, Settings, StoreThread};
 use stagedoor_core::store::{Store, StoreError, Verdict, check};
 use stagedoor_core::username::Username;
@@ -55,7 +56,8 @@ struct Worker {
 impl Worker {
     fn on(path: &Path) -> Self {
         let (wake, woken) = channel();
-        let settings = Settings { path: path.to_owned() };
+        let settings =
+            Settings { path: path.to_owned(), worker: Owner::default(), is_alive: |_| true };
         let wake = move || wake.send(()).unwrap_or_default();
         Self { thread: StoreThread::spawn(settings, wake).unwrap(), woken }
     }
@@ -69,6 +71,7 @@ impl Worker {
                 match report {
                     Report::Answer { verdict, .. } => return (logs, verdict),
                     Report::Log { text, .. } => logs.push(text),
+                    Report::Stop { .. } => unreachable!("nothing is live"),
                 }
             }
             self.woken.recv_timeout(Duration::from_secs(5)).unwrap();

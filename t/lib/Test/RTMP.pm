@@ -283,6 +283,9 @@ sub go_live {
 
 sub stop_media { delete $_[0]{live}; return }
 
+# Reads nothing more, whatever the server says, also that it closes; goes on sending.
+sub go_deaf { $_[0]{deaf} = 1; return }
+
 # How many pictures were sent, since the client was made.
 sub pictures { return $_[0]{frame} }
 
@@ -383,7 +386,7 @@ sub pump {
     return sleep $timeout unless @open;
 
     my %of      = map { fileno($_->{socket}) => $_ } @open;
-    my $reading = IO::Select->new(map { $_->{socket} } @open);
+    my $reading = IO::Select->new(map { $_->{socket} } grep { !$_->{deaf} } @open);
     my $writing = IO::Select->new(map { $_->{socket} } grep { $_->{out} ne '' } @open);
     my ($readable, $writable) = IO::Select->select($reading, $writing, undef, $timeout);
     my @readable = map { $of{fileno $_} } @{$readable // []};

@@ -52,7 +52,7 @@ impl Table<'_> {
             .collect();
         ended.sort_by_key(|&index| {
             let entry = &self.entries[index as usize];
-            (entry.ended_at, entry.serial)
+            (entry.ended_at, entry.seats.holder().serial)
         });
         for index in ended {
             self.append_ended(index);

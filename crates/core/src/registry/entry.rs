@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Figures, OwnerSlot, Stream};
+use super::seats::{Seat, Seats};
+use super::{Figures, Stream};
 
 /// The values of an entry's state.
 pub(super) struct State;
@@ -56,14 +57,12 @@ impl Default for Text {
 pub struct Entry {
     pub(super) state: AtomicU32,
     pub(super) next: u32,
-    pub(super) owner: OwnerSlot,
+    pub(super) seats: Seats,
     /// Neighbours among the ended ones.
     pub(super) older: u32,
-    pub(super) serial: u64,
+    pub(super) newer: u32,
     pub(super) ended_at: u64,
     streamer_id: i64,
-    started_at: u64,
-    pub(super) newer: u32,
     pub(super) figures: Figures,
     pub(super) username: Text,
     pub(super) app: Text,
@@ -71,7 +70,7 @@ pub struct Entry {
 }
 
 // DESIGN: at most 512 bytes of shared memory a live stream, with its share of the hash table.
-const _: () = assert!(size_of::<Entry>() + size_of::<u32>() <= 288);
+const _: () = assert!(size_of::<Entry>() + size_of::<u32>() <= 328);
 
 impl Entry {
     /// The public name.
@@ -96,7 +95,7 @@ impl Entry {
 
     /// When the stream went live, in microseconds since 1970 (UTC).
     pub fn started_at(&self) -> u64 {
-        self.started_at
+        self.seats.holder().since
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -107,14 +106,18 @@ impl Entry {
         self.state.load(Ordering::Acquire) == State::ENDED
     }
 
-    pub(super) fn fill(&mut self, owner: OwnerSlot, serial: u64, stream: &Stream<'_>) {
-        self.serial = serial;
-        self.owner = owner;
-        self.streamer_id = stream.streamer_id;
-        self.started_at = stream.started_at;
-        self.figures = Figures::default();
+    pub(super) fn fill(&mut self, holder: Seat, stream: &Stream<'_>) {
+        self.seats.take(holder);
         self.username = Text::cut(stream.username);
+        self.describe(stream);
+    }
+
+    /// All but the name, by which the entry is found.
+    pub(super) fn describe(&mut self, stream: &Stream<'_>) {
+        self.streamer_id = stream.streamer_id;
         self.app = Text::cut(stream.app);
         self.client_addr = Text::cut(stream.client_addr);
+        self.figures = Figures::default();
+        self.seats.take_up(stream.started_at);
     }
 }

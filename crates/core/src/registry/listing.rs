@@ -3,7 +3,7 @@
 //! Figures are written and read beside the table's own changes: nothing follows from them, and any
 //! value is a valid one, so a worker that dies while it writes leaves nothing to mend.
 
-use super::{Claim, Entry, Table, Text};
+use super::{Claim, Entry, Standing, Table, Text};
 use crate::media::Media;
 
 /// How a live stream does, as its worker saw it within the last second.
@@ -42,11 +42,8 @@ impl Table<'_> {
     /// Notes how streams do; those that have ended are passed over.
     pub fn note(&mut self, figures: &[(Claim, Figures)]) {
         for (claim, figures) in figures {
-            if let Some(entry) = self.entries.get_mut(claim.index as usize)
-                && entry.is_live()
-                && entry.serial == claim.serial
-            {
-                entry.figures = *figures;
+            if self.standing(*claim) == Standing::Holds {
+                self.entries[claim.index as usize].figures = *figures;
             }
         }
     }
@@ -57,7 +54,9 @@ impl Table<'_> {
     pub fn list(&self, start: usize, streams: &mut Vec<Listed>) -> Option<usize> {
         let end = start.saturating_add(PART).min(self.entries.len());
         let part = self.entries.get(start..end).unwrap_or_default();
-        streams.extend(part.iter().filter(|entry| entry.is_live()).map(|it| self.listed(it)));
+        // Of a name that has been handed over, the old stream is gone and the new one not there yet.
+        let is_on = |entry: &&Entry| entry.is_live() && entry.seats.is_taken_up();
+        streams.extend(part.iter().filter(is_on).map(|entry| self.listed(entry)));
         (end < self.entries.len()).then_some(end)
     }
 
@@ -66,7 +65,7 @@ impl Table<'_> {
             username: entry.username,
             app: entry.app,
             client_addr: entry.client_addr,
-            worker: self.owner(entry.owner).pid,
+            worker: self.owner(entry.seats.holder().owner).pid,
             started_at: entry.started_at(),
             figures: entry.figures,
         }

@@ -3,7 +3,9 @@
 //! A pid alone says little: the kernel gives it to somebody else soon after its process died. With
 //! the process's start time it is unique for as long as the machine runs.
 
-use super::{LostStream, Table};
+use std::fmt;
+
+use super::{Entry, LostStream, Table};
 
 /// A process: its pid and its start time as in field 22 of `/proc/PID/stat` (clock ticks since
 /// boot). A pid of 0 is nobody.
@@ -14,6 +16,20 @@ pub struct Owner {
     pub pid: i32,
     /// Its start time.
     pub start_time: u64,
+}
+
+impl Owner {
+    /// The process that [`fmt::Display`] has written.
+    pub fn parse(text: &str) -> Option<Owner> {
+        let (pid, start_time) = text.split_once('-')?;
+        Some(Owner { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.pid, self.start_time)
+    }
 }
 
 /// A process's place among the owners.
@@ -39,32 +55,29 @@ impl Table<'_> {
         self.owners.iter().copied().filter(|owner| owner.pid != 0)
     }
 
-    /// Strikes a process off, which ends every stream it still held; returns those. `ended_at` is in
-    /// microseconds since 1970 (UTC).
+    /// Strikes a process off, which ends every stream it still held; returns those. It waits for no
+    /// name any more either. `ended_at` is in microseconds since 1970 (UTC).
     pub fn strike(&mut self, owner: Owner, ended_at: u64) -> Vec<LostStream> {
         let Some(slot) = self.owners.iter().position(|there| *there == owner && there.pid != 0)
         else {
             return Vec::new();
         };
-        let held: Vec<u32> = (0..self.entries.len() as u32)
-            .filter(|&index| {
-                let entry = &self.entries[index as usize];
-                entry.is_live() && entry.owner == OwnerSlot(slot as u32)
-            })
-            .collect();
-        let lost = held
-            .iter()
-            .map(|&index| {
-                let entry = &self.entries[index as usize];
-                LostStream {
-                    username: entry.username().to_owned(),
-                    streamer_id: entry.streamer_id(),
-                }
-            })
-            .collect();
+        let place = OwnerSlot(slot as u32);
+        let with = |has: fn(&Entry, OwnerSlot) -> bool| -> Vec<u32> {
+            (0..self.entries.len() as u32)
+                .filter(|&index| self.live_entry(index).is_some_and(|entry| has(entry, place)))
+                .collect()
+        };
+        let held = with(|entry, place| entry.seats.holder().owner == place);
+        let awaited = with(|entry, place| entry.seats.heir().is_some_and(|it| it.owner == place));
+        let entries = held.iter().map(|&index| &self.entries[index as usize]);
+        let lost = entries.filter(|it| it.seats.is_taken_up()).map(LostStream::of).collect();
         self.change(|table| {
+            for index in awaited {
+                table.entries[index as usize].seats.give_up();
+            }
             for index in held {
-                table.end(index, ended_at);
+                table.vacate(index, ended_at);
             }
             table.owners[slot] = Owner::default();
         });

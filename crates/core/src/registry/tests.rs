@@ -121,6 +121,100 @@ fn a_pid_that_was_reused_is_another_process() {
     assert_eq!(table.strike(ONE, 9).len(), 1);
 }
 
+const SECOND: u64 = 1_000_000;
+
+#[test]
+fn a_name_passes_to_whoever_waits_for_it_without_being_free() {
+    let mut memory = Memory::new(8);
+    let mut table = memory.open();
+    let (one, two) = (table.enter(ONE).unwrap(), table.enter(TWO).unwrap());
+    let old = table.claim(one, &stream("benw")).unwrap();
+    assert_eq!(table.heir(old), None);
+    let wishes = table.wishes();
+    let new = table.wait_for(two, "benw", 5 * SECOND).unwrap();
+    assert_ne!(table.wishes(), wishes);
+    assert_eq!(table.heir(old), Some(TWO));
+    assert_eq!((table.standing(old), table.standing(new)), (Standing::Holds, Standing::Waits(ONE)));
+    assert!(table.release(old, 9));
+    assert_eq!((table.standing(old), table.standing(new)), (Standing::Ended, Standing::Holds));
+    assert_eq!(table.claim(one, &stream("benw")), Err(ClaimError::Held(TWO)));
+    assert_eq!(table.find("benw").map(Entry::started_at), Some(5 * SECOND));
+    table.describe(new, &Stream { client_addr: "192.0.2.9", ..stream("benw") });
+    assert_eq!(table.find("benw").map(Entry::client_addr), Some("192.0.2.9"));
+    assert!(!table.release(old, 9));
+    assert!(table.release(new, 9));
+    assert_eq!(table.live(), 0);
+}
+
+#[test]
+fn whoever_waits_can_give_up_and_then_the_holder_is_left_alone() {
+    let mut memory = Memory::new(8);
+    let mut table = memory.open();
+    let one = table.enter(ONE).unwrap();
+    let old = table.claim(one, &stream("benw")).unwrap();
+    let new = table.wait_for(one, "benw", 5 * SECOND).unwrap();
+    assert!(table.release(new, 9));
+    assert_eq!(table.heir(old), None);
+    assert!(!table.release(new, 9));
+    assert!(table.release(old, 9));
+    assert_eq!(table.standing(new), Standing::Ended);
+    assert!(table.find("benw").is_none());
+}
+
+#[test]
+fn a_stream_is_left_alone_for_a_second_and_waited_for_by_one() {
+    let mut memory = Memory::new(8);
+    let mut table = memory.open();
+    let one = table.enter(ONE).unwrap();
+    assert_eq!(table.wait_for(one, "benw", 0), Err(WaitError::Free));
+    let since = 10 * SECOND;
+    let old = table.claim(one, &Stream { started_at: since, ..stream("benw") }).unwrap();
+    assert_eq!(table.wait_for(one, "benw", since + SECOND - 1), Err(WaitError::TooSoon));
+    let new = table.wait_for(one, "benw", since + SECOND).unwrap();
+    assert_eq!(table.wait_for(one, "benw", since + SECOND), Err(WaitError::Awaited));
+    table.release(old, 9);
+    // Also before the new holder has described itself.
+    assert_eq!(table.wait_for(one, "benw", since + SECOND + 1), Err(WaitError::TooSoon));
+    // The clock was set back.
+    assert!(table.wait_for(one, "benw", 0).is_ok());
+    table.release(new, 9);
+}
+
+#[test]
+fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
+    let mut memory = Memory::new(8);
+    let mut table = memory.open();
+    let (one, two) = (table.enter(ONE).unwrap(), table.enter(TWO).unwrap());
+    let a = table.claim(one, &stream("a")).unwrap();
+    let b = table.claim(two, &stream("b")).unwrap();
+    let c = table.claim(one, &stream("c")).unwrap();
+    let waits_for_a = table.wait_for(two, "a", SECOND * 2).unwrap();
+    let waits_for_b = table.wait_for(one, "b", SECOND * 2).unwrap();
+    let waits_for_c = table.wait_for(one, "c", SECOND * 2).unwrap();
+    assert_eq!(table.strike(ONE, 9).len(), 2);
+    assert_eq!(table.standing(a), Standing::Ended);
+    assert_eq!(table.standing(waits_for_a), Standing::Holds);
+    assert_eq!(table.find("a").map(Entry::client_addr), Some("192.0.2.1"));
+    assert_eq!((table.standing(b), table.heir(b)), (Standing::Holds, None));
+    assert_eq!(table.standing(waits_for_b), Standing::Ended);
+    assert_eq!(
+        (table.standing(c), table.standing(waits_for_c)),
+        (Standing::Ended, Standing::Ended)
+    );
+    assert_eq!(table.live(), 2);
+    let lost: Vec<_> = table.strike(TWO, 9).into_iter().map(|lost| lost.username).collect();
+    assert_eq!(lost, ["b"], "whoever was handed a name and never went live has lost no stream");
+    assert_eq!(table.live(), 0);
+}
+
+#[test]
+fn a_process_reads_as_it_was_written() {
+    assert_eq!(Owner::parse(&ONE.to_string()), Some(ONE));
+    for text in ["", "1", "1-", "-5", "1-2-3", "x-1", "1 -2"] {
+        assert_eq!(Owner::parse(text), None, "{text:?}");
+    }
+}
+
 #[test]
 fn entering_twice_takes_one_slot_and_a_full_list_takes_nobody() {
     let mut memory = Memory::new(8);
@@ -286,7 +380,10 @@ fn a_large_table_is_listed_in_parts() {
 #[derive(Clone, Debug)]
 enum Step {
     Claim(u8, bool),
+    WaitFor(u8, bool),
+    TakeUp(u8),
     Release(u8),
+    GiveUp(u8),
     Strike(bool),
     /// The holder of the lock dies: everything but the states may be half written.
     Die(Vec<u32>),
@@ -295,30 +392,61 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..12u8, any::<bool>()).prop_map(|(name, one)| Step::Claim(name, one)),
+        4 => (0..12u8, any::<bool>()).prop_map(|(name, one)| Step::WaitFor(name, one)),
         4 => (0..12u8).prop_map(Step::Release),
+        1 => (0..12u8).prop_map(Step::GiveUp),
+        2 => (0..12u8).prop_map(Step::TakeUp),
         1 => any::<bool>().prop_map(Step::Strike),
         1 => prop::collection::vec(any::<u32>(), 12).prop_map(Step::Die),
     ]
 }
 
+/// A name that is held, as the table should see it.
+struct Held {
+    name: String,
+    one: bool,
+    claim: Claim,
+    heir: Option<(bool, Claim)>,
+    is_taken_up: bool,
+}
+
+impl Held {
+    /// The holder is gone; what is left is the heir's.
+    fn vacated(self) -> Option<Held> {
+        let (one, claim) = self.heir?;
+        Some(Held { one, claim, heir: None, is_taken_up: false, ..self })
+    }
+
+    fn is_as_in(&self, table: &Table<'_>) -> bool {
+        let owner = if self.one { ONE } else { TWO };
+        table.find(&self.name).is_some()
+            && table.standing(self.claim) == Standing::Holds
+            && table.heir(self.claim) == self.heir.map(|(one, _)| if one { ONE } else { TWO })
+            && self.heir.is_none_or(|(_, it)| table.standing(it) == Standing::Waits(owner))
+    }
+}
+
 proptest! {
-    /// Whatever happens, the table holds what two plain lists would hold: of live names, and of
-    /// ended ones in the order of their ends.
+    /// Whatever happens, the table holds what two plain lists would hold: of live names with their
+    /// holders and heirs, and of ended ones in the order of their ends.
     #[test]
     fn the_table_behaves_as_a_list_of_names(steps in prop::collection::vec(step(), 0..200)) {
         const PLACES: usize = 8;
         let mut memory = Memory::new(PLACES);
-        let mut live: Vec<(String, bool, Claim)> = Vec::new();
+        let mut live: Vec<Held> = Vec::new();
         let mut ended: Vec<(String, u64)> = Vec::new();
-        for (now, step) in steps.into_iter().enumerate() {
-            let now = now as u64;
+        let mut released: Vec<Claim> = Vec::new();
+        let mut now = 0;
+        for step in steps {
+            now += SECOND;
+            let at = |live: &[Held], name: &str| live.iter().position(|it| it.name == name);
             match step {
                 Step::Claim(name, one) => {
                     let name = format!("n{name}");
                     let mut table = memory.open();
                     let slot = table.enter(if one { ONE } else { TWO }).unwrap();
-                    let result = table.claim(slot, &stream(&name));
-                    if live.iter().any(|(held, ..)| *held == name) {
+                    let result = table.claim(slot, &Stream { started_at: now, ..stream(&name) });
+                    if at(&live, &name).is_some() {
                         prop_assert!(matches!(result, Err(ClaimError::Held(_))));
                     } else if live.len() == PLACES {
                         prop_assert_eq!(result, Err(ClaimError::Full(PLACES)));
@@ -328,27 +456,70 @@ proptest! {
                             None if live.len() + ended.len() == PLACES => drop(ended.remove(0)),
                             None => {}
                         }
-                        live.push((name, one, result.unwrap()));
+                        let claim = result.unwrap();
+                        live.push(Held { name, one, claim, heir: None, is_taken_up: true });
+                    }
+                }
+                Step::WaitFor(name, one) => {
+                    let name = format!("n{name}");
+                    let mut table = memory.open();
+                    let slot = table.enter(if one { ONE } else { TWO }).unwrap();
+                    let result = table.wait_for(slot, &name, now);
+                    match at(&live, &name) {
+                        None => prop_assert_eq!(result, Err(WaitError::Free)),
+                        Some(at) if live[at].heir.is_some() => {
+                            prop_assert_eq!(result, Err(WaitError::Awaited));
+                        }
+                        Some(at) => live[at].heir = Some((one, result.unwrap())),
+                    }
+                }
+                Step::TakeUp(name) => {
+                    let name = format!("n{name}");
+                    if let Some(at) = at(&live, &name) {
+                        live[at].is_taken_up = true;
+                        let stream = Stream { started_at: now, ..stream(&name) };
+                        memory.open().describe(live[at].claim, &stream);
                     }
                 }
                 Step::Release(name) => {
                     let name = format!("n{name}");
-                    if let Some(at) = live.iter().position(|(held, ..)| *held == name) {
-                        let (_, _, claim) = live.remove(at);
+                    if let Some(at) = at(&live, &name) {
+                        let held = live.remove(at);
+                        prop_assert!(memory.open().release(held.claim, now));
+                        released.push(held.claim);
+                        match held.vacated() {
+                            Some(heir) => live.push(heir),
+                            None => ended.push((name, now)),
+                        }
+                    }
+                }
+                Step::GiveUp(name) => {
+                    if let Some(at) = at(&live, &format!("n{name}"))
+                        && let Some((_, claim)) = live[at].heir.take()
+                    {
                         prop_assert!(memory.open().release(claim, now));
-                        prop_assert!(!memory.open().release(claim, now + 1));
-                        ended.push((name, now));
+                        released.push(claim);
                     }
                 }
                 Step::Strike(one) => {
                     let lost = memory.open().strike(if one { ONE } else { TWO }, now);
-                    let expected: Vec<_> =
-                        live.iter().filter(|(_, owner, _)| *owner == one).map(|l| &l.0).collect();
-                    prop_assert_eq!(lost.len(), expected.len());
-                    prop_assert!(lost.iter().all(|lost| expected.contains(&&lost.username)));
+                    for held in &mut live {
+                        released.extend(held.heir.take_if(|heir| heir.0 == one).map(|heir| heir.1));
+                    }
+                    let (struck, left): (Vec<_>, Vec<_>) =
+                        live.into_iter().partition(|held| held.one == one);
+                    live = left;
+                    prop_assert_eq!(lost.len(), struck.iter().filter(|it| it.is_taken_up).count());
+                    for held in struck {
+                        let name = held.name.clone();
+                        released.push(held.claim);
+                        prop_assert!(!held.is_taken_up || lost.iter().any(|it| it.username == name));
+                        match held.vacated() {
+                            Some(heir) => live.push(heir),
+                            None => ended.push((name, now)),
+                        }
+                    }
                     // Streams that end at once have no order; the table's is as good as any.
-                    ended.extend(lost.into_iter().map(|lost| (lost.username, now)));
-                    live.retain(|(_, owner, _)| *owner != one);
                     let order = ended_order(&mut memory);
                     ended.sort_by_key(|(name, _)| order.iter().position(|known| known == name));
                 }
@@ -360,6 +531,7 @@ proptest! {
                     memory.header.newest_ended = noise[3];
                     for (entry, value) in memory.entries.iter_mut().zip(&noise) {
                         (entry.next, entry.older, entry.newer) = (*value, *value / 2, *value / 3);
+                        entry.seats.damage(u64::from(*value));
                     }
                     for (bucket, value) in memory.buckets.iter_mut().zip(noise) {
                         *bucket = value;
@@ -370,11 +542,13 @@ proptest! {
                     ended.sort_by_key(|(name, at)| (*at, order.iter().position(|known| known == name)));
                 }
             }
-            let expected: BTreeSet<_> = live.iter().map(|(name, ..)| name.clone()).collect();
+            let expected: BTreeSet<_> = live.iter().map(|held| held.name.clone()).collect();
             prop_assert_eq!(memory.names(), expected);
-            prop_assert_eq!(memory.open().live(), live.len());
-            for (name, ..) in &live {
-                prop_assert!(memory.open().find(name).is_some());
+            let mut table = memory.open();
+            prop_assert_eq!(table.live(), live.len());
+            prop_assert!(live.iter().all(|held| held.is_as_in(&table)));
+            for claim in &released {
+                prop_assert!(!table.release(*claim, now));
             }
             for (name, at) in &ended {
                 prop_assert_eq!(memory.open().presence(name), Presence::Ended { at: *at });

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior,
+    params,
+};
 use thiserror::Error;
 
 use super::connection::configure;
@@ -32,6 +35,8 @@ pub enum AdminError {
     UsernameTaken(Username),
     #[error("there is no streamer \"{0}\"")]
     UnknownStreamer(String),
+    #[error("the streamer \"{0}\" is not live")]
+    NotLive(String),
     #[error("directory \"{0}\" does not exist")]
     NoDirectory(PathBuf),
     #[error("database \"{path}\" cannot be created: {reason}")]
@@ -184,6 +189,28 @@ impl Store {
         self.change(username, sql, params![username, is_active])
     }
 
+    /// Asks for the end of the streamer's live session and returns that session's id. The worker
+    /// that carries it sees the request, ends the stream and closes the row.
+    pub fn kick(&mut self, username: &str) -> Result<i64, AdminError> {
+        let streamer = self.show(username)?;
+        let kick = || -> rusqlite::Result<Option<i64>> {
+            let transaction = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+            let session = transaction.query_row(LIVE, [streamer.id], |row| row.get(0))?;
+            transaction.execute(KICK, params![session, now()])?;
+            transaction.commit()?;
+            Ok(session)
+        };
+        let session = kick().map_err(|error| self.fault(&error))?;
+        session.ok_or(AdminError::NotLive(streamer.username))
+    }
+
+    /// Whether a session has ended, or was removed with its streamer.
+    pub fn has_ended(&self, session: i64) -> Result<bool, AdminError> {
+        let sql = "SELECT 1 FROM sessions WHERE id = ?1 AND stopped_at IS NULL";
+        let open = self.db.query_row(sql, [session], |_| Ok(())).optional();
+        Ok(open.map_err(|error| self.fault(&error))?.is_none())
+    }
+
     /// Removes the streamer and, with them, the history of their sessions.
     pub fn remove(&mut self, username: &str) -> Result<(), AdminError> {
         self.change(username, "DELETE FROM streamers WHERE username = ?1", params![username])
@@ -224,6 +251,11 @@ const STREAMERS: &str = "
            EXISTS (SELECT 1 FROM sessions WHERE streamer_id = streamers.id AND stopped_at IS NULL),
            (SELECT max(started_at) FROM sessions WHERE streamer_id = streamers.id)
     FROM streamers";
+
+/// Of several open sessions all but the last are left over from a crash.
+const LIVE: &str = "SELECT max(id) FROM sessions WHERE streamer_id = ?1 AND stopped_at IS NULL";
+
+const KICK: &str = "UPDATE sessions SET kick_requested_at = ?2 WHERE id = ?1";
 
 const SESSIONS: &str = "
     SELECT sessions.id, username, app, client_addr, started_at, stopped_at, end_reason,

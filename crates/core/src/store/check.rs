@@ -22,6 +22,7 @@ mod tests {
 
     use super::*;
     use crate::store::fixture::Fixture;
+    use crate::store::schema;
 
     #[test]
     fn a_sound_database_passes_and_no_file_is_left_behind() {
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_database_of_another_program_is_not_ours() {
-        for version in [0, 1] {
+        for version in [0, schema::VERSION] {
             let fixture = Fixture::empty();
             let db = rusqlite::Connection::open(fixture.path()).unwrap();
             db.execute_batch("CREATE TABLE auth_user (id)").unwrap();

@@ -16,6 +16,16 @@ use super::stamp::{SideFiles, Stamp, has_log};
 pub(super) struct Database {
     path: PathBuf,
     open: Option<Opened>,
+    /// Counts the connections that were opened.
+    connection: u64,
+}
+
+/// Which state of the database a connection sees. Another one means that somebody else has written
+/// to it, or that it is another database; what this process writes makes no difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    connection: u64,
+    data_version: i64,
 }
 
 #[derive(Debug)]
@@ -37,7 +47,7 @@ enum Mode {
 
 impl Database {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, open: None }
+        Self { path, open: None, connection: 0 }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -59,11 +69,25 @@ impl Database {
         drop(self.open.take_if(|open| !open.is_current(&self.path, stamp)));
         let open = match self.open.take() {
             Some(open) => open,
-            None => Opened::at(&self.path, stamp, wait)?,
+            None => {
+                self.connection += 1;
+                Opened::at(&self.path, stamp, wait)?
+            }
         };
         let busy = open.db.busy_timeout(wait);
         busy.map_err(|error| StoreError::from_sqlite(&self.path, &error))?;
         Ok(&mut self.open.insert(open).db)
+    }
+
+    /// The state that [`Database::ready`]'s connection sees, without a look at any row.
+    pub(super) fn version(&mut self, wait: Duration) -> Result<Version, StoreError> {
+        let read = |db: &Connection| -> rusqlite::Result<i64> {
+            db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+        };
+        let data_version = read(self.ready(wait)?);
+        let data_version =
+            data_version.map_err(|error| StoreError::from_sqlite(&self.path, &error))?;
+        Ok(Version { connection: self.connection, data_version })
     }
 
     /// Gives up the connection, after an error that may lie in it.

@@ -6,11 +6,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 
 use super::error::StoreError;
+use crate::registry::{LostStream, Owner};
 use crate::timestamp;
 
 /// How many rows may wait. Beyond it the oldest is dropped: of a long fault, the end is what
@@ -39,11 +40,11 @@ pub enum SessionEvent {
         at: SystemTime,
         reason: EndReason,
     },
-    /// The worker that had this streamer's session died: what the streamer had open by then has
-    /// ended.
+    /// A worker died: what it had open has ended. Any worker may say so, and oftener than once. Of
+    /// these streams it is known that they were live then; their rows may not even have begun.
     Lost {
-        streamer_id: i64,
         at: SystemTime,
+        streams: Vec<LostStream>,
     },
     /// Nginx has just started: every session that is open has ended with its former life.
     Boot {
@@ -58,6 +59,7 @@ pub enum EndReason {
     Lost,
     Kicked,
     Banned,
+    Removed,
     KeyReplaced,
     TakenOver,
     Shutdown,
@@ -70,8 +72,9 @@ impl EndReason {
         match self {
             Self::Closed => "closed by client",
             Self::Lost => "connection lost",
-            Self::Kicked => "stopped by operator",
+            Self::Kicked => "kicked",
             Self::Banned => "banned",
+            Self::Removed => "removed",
             Self::KeyReplaced => "key replaced",
             Self::TakenOver => "taken over",
             Self::Shutdown => "server shutdown",
@@ -82,8 +85,8 @@ impl EndReason {
 
 /// A streamer who was removed meanwhile gets no row.
 const START: &str = "
-    INSERT INTO sessions (streamer_id, app, client_addr, started_at)
-    SELECT id, ?2, ?3, ?4 FROM streamers WHERE id = ?1";
+    INSERT INTO sessions (streamer_id, app, client_addr, started_at, worker)
+    SELECT id, ?2, ?3, ?4, ?5 FROM streamers WHERE id = ?1";
 
 /// In a database that was replaced while the session ran, the row of the same id may be another's. Whoever
 /// took the session for lost knew less than the worker that had it.
@@ -91,40 +94,61 @@ const STOP: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?4), end_reason = ?5
     WHERE id = ?1 AND streamer_id = ?2 AND started_at = ?3 AND (stopped_at IS NULL OR end_reason = ?6)";
 
-/// A session that started since is not the lost one, unless it started in the future (`?3` is now):
-/// then the clock was set back.
-const LOST: &str = "
-    UPDATE sessions SET stopped_at = max(started_at, ?2), end_reason = ?4
-    WHERE streamer_id = ?1 AND stopped_at IS NULL AND (started_at <= ?2 OR started_at > ?3)";
+const WORKERS: &str = "SELECT DISTINCT worker FROM sessions WHERE stopped_at IS NULL";
 
+const LOST: &str = "
+    UPDATE sessions SET stopped_at = max(started_at, ?2), end_reason = ?3
+    WHERE worker = ?1 AND stopped_at IS NULL";
+
+const LOST_START: &str = "
+    INSERT INTO sessions (streamer_id, app, client_addr, started_at, stopped_at, end_reason)
+    SELECT id, ?2, ?3, ?4, max(?4, ?5), ?6 FROM streamers WHERE id = ?1
+    AND NOT EXISTS (SELECT 1 FROM sessions WHERE streamer_id = ?1 AND started_at = ?4)";
+
+/// A session that started since is not one of the former life, unless it started in the future
+/// (`?2` is now): then the clock was set back.
 const BOOT: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?1), end_reason = ?3
     WHERE stopped_at IS NULL AND (started_at <= ?1 OR started_at > ?2)";
 
-pub(super) const STATEMENTS: &[&str] = &[START, STOP, LOST, BOOT];
+pub(super) const STATEMENTS: &[&str] = &[START, STOP, WORKERS, LOST, LOST_START, BOOT];
 
 /// The row of a session that runs.
 #[derive(Clone, Debug)]
-struct OpenRow {
-    id: i64,
-    streamer_id: i64,
-    started_at: String,
+pub(super) struct OpenRow {
+    pub(super) id: i64,
+    pub(super) streamer_id: i64,
+    pub(super) started_at: String,
 }
 
 /// The rows that wait, and those that are open in the database.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct History {
+    /// This process, as its rows name it.
+    worker: String,
+    is_alive: fn(Owner) -> bool,
     waiting: VecDeque<SessionEvent>,
     open: HashMap<SessionTag, OpenRow>,
 }
 
 impl History {
+    /// Of this worker; `is_alive` tells whether another one still runs.
+    pub(super) fn new(worker: Owner, is_alive: fn(Owner) -> bool) -> Self {
+        let (waiting, open) = (VecDeque::new(), HashMap::new());
+        Self { worker: worker.to_string(), is_alive, waiting, open }
+    }
+
     /// Adds events to those that wait and returns how many it dropped for them.
     pub(super) fn add(&mut self, events: VecDeque<SessionEvent>) -> usize {
         self.waiting.extend(events);
         let excess = self.waiting.len().saturating_sub(MAX_WAITING);
         self.waiting.drain(..excess);
         excess
+    }
+
+    /// The row of a session, once it is written and as long as the session runs.
+    pub(super) fn row(&self, tag: SessionTag) -> Option<&OpenRow> {
+        self.open.get(&tag)
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -172,10 +196,7 @@ impl History {
         match event {
             SessionEvent::Started { tag, streamer_id, app, client_addr, at } => {
                 let started_at = timestamp::utc(*at);
-                // A streamer has one session at a time: one that is still open is of a worker that died
-                // with its end, or its loss, unwritten.
-                db.prepare_cached(LOST)?.execute(params![streamer_id, started_at, now(), crash])?;
-                let row = params![streamer_id, app, client_addr, started_at];
+                let row = params![streamer_id, app, client_addr, started_at, self.worker];
                 if db.prepare_cached(START)?.execute(row)? == 1 {
                     let (id, streamer_id) = (db.last_insert_rowid(), *streamer_id);
                     changed.insert(*tag, Some(OpenRow { id, streamer_id, started_at }));
@@ -194,15 +215,36 @@ impl History {
                 }
                 changed.insert(*tag, None);
             }
-            SessionEvent::Lost { streamer_id, at } => {
-                let end = params![streamer_id, timestamp::utc(*at), now(), crash];
-                db.prepare_cached(LOST)?.execute(end)?;
+            SessionEvent::Lost { at, streams } => {
+                let at = timestamp::utc(*at);
+                for worker in self.dead_workers(db)? {
+                    db.prepare_cached(LOST)?.execute(params![worker, at, crash])?;
+                }
+                for LostStream { streamer_id, app, client_addr, started_at, .. } in streams {
+                    let started_at = UNIX_EPOCH + Duration::from_micros(*started_at);
+                    let started_at = timestamp::utc(started_at);
+                    let row = params![streamer_id, app, client_addr, started_at, at, crash];
+                    db.prepare_cached(LOST_START)?.execute(row)?;
+                }
             }
             SessionEvent::Boot { at } => {
                 db.prepare_cached(BOOT)?.execute(params![timestamp::utc(*at), now(), crash])?;
             }
         }
         Ok(())
+    }
+}
+
+impl History {
+    /// The workers that have rows open and are no more.
+    fn dead_workers(&self, db: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
+        let mut workers = db.prepare_cached(WORKERS)?;
+        let workers = workers.query_map([], |row| row.get::<_, Option<String>>(0))?;
+        let is_dead = |name: &String| Owner::parse(name).is_some_and(|it| !(self.is_alive)(it));
+        workers
+            .filter_map(Result::transpose)
+            .filter(|name| name.as_ref().map_or(true, is_dead))
+            .collect()
     }
 }
 

@@ -9,12 +9,16 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::StoreError;
-use super::{history, lookup};
+use super::{history, lookup, recheck};
 
 /// `AUTOINCREMENT`: an id is never used twice, so what is known of a removed streamer by id cannot
 /// become another's. Of the indices on `sessions`, the first serves the history, the second who is
 /// live.
-const MIGRATIONS: &[&str] = &["
+///
+/// 2: `stagedoor kick` marks a session, which the worker that carries it sees; and a session names
+/// its worker, so that it can be closed when that has died.
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE streamers (
         id             INTEGER PRIMARY KEY AUTOINCREMENT,
         username       TEXT NOT NULL COLLATE NOCASE UNIQUE,
@@ -35,7 +39,12 @@ const MIGRATIONS: &[&str] = &["
     );
     CREATE INDEX sessions_by_streamer ON sessions (streamer_id, started_at);
     CREATE INDEX sessions_open ON sessions (streamer_id) WHERE stopped_at IS NULL;
-"];
+",
+    "
+    ALTER TABLE sessions ADD COLUMN kick_requested_at TEXT;
+    ALTER TABLE sessions ADD COLUMN worker TEXT;
+",
+];
 
 /// The version this Stagedoor knows.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -100,7 +109,7 @@ pub(super) fn expect_version(db: &Connection, path: &Path) -> Result<(), StoreEr
 
 /// Whether every statement that a worker runs can run.
 pub(super) fn expect_tables(db: &Connection, path: &Path) -> Result<(), StoreError> {
-    for sql in lookup::STATEMENTS.iter().chain(history::STATEMENTS) {
+    for sql in lookup::STATEMENTS.iter().chain(history::STATEMENTS).chain(recheck::STATEMENTS) {
         db.prepare(sql).map_err(|error| StoreError::from_sqlite(path, &error))?;
     }
     Ok(())

@@ -16,18 +16,26 @@ use thiserror::Error;
 use super::error::StoreError;
 pub use super::history::{EndReason, SessionEvent, SessionTag};
 use super::lookup::{self, Lookup, Verdict};
+use super::recheck::Admission;
 use crate::key::KeyDigest;
+use crate::policy::Stop;
+use crate::registry::Owner;
 
 mod health;
 mod inbox;
 mod run;
+mod watch;
 
 use inbox::{Ask, Inbox};
 
 /// What a store thread is told at its start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     pub path: PathBuf,
+    /// This process.
+    pub worker: Owner,
+    /// Whether another worker still runs.
+    pub is_alive: fn(Owner) -> bool,
 }
 
 /// The store thread did not take a request, and never will answer it.
@@ -44,6 +52,8 @@ pub enum StoreGone {
 pub enum Report {
     /// To the [`StoreThread::ask`] with this ticket.
     Answer { ticket: u64, verdict: Result<Verdict, StoreError> },
+    /// The database no longer allows this stream; said once.
+    Stop { tag: SessionTag, why: Stop },
     /// For the error log: the database went out of order, or came back; rows of the history were
     /// dropped.
     Log { level: Level, text: String },
@@ -94,6 +104,17 @@ impl StoreThread {
     /// Has the history note an event. Never blocks; it is written later.
     pub fn record(&self, event: SessionEvent) -> Result<(), StoreGone> {
         self.inbox.record(event)
+    }
+
+    /// Has the thread look out for the database to forbid a stream that is live: a [`Report::Stop`]
+    /// comes within a second of that. Never blocks.
+    pub fn watch(&self, tag: SessionTag, admission: Admission) -> Result<(), StoreGone> {
+        self.inbox.change((tag, Some(admission)))
+    }
+
+    /// The stream has ended. Never blocks.
+    pub fn unwatch(&self, tag: SessionTag) -> Result<(), StoreGone> {
+        self.inbox.change((tag, None))
     }
 
     /// The reports that are waiting. Never blocks.

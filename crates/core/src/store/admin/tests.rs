@@ -142,12 +142,34 @@ fn removing_a_streamer_removes_their_sessions() {
 }
 
 #[test]
+fn kicking_marks_the_last_session_that_is_open() {
+    let fixture = Fixture::new();
+    fixture.add("benw");
+    let mut store = fixture.store();
+    let error = store.kick("BENW").unwrap_err();
+    assert_eq!(error.to_string(), "the streamer \"benw\" is not live");
+    let sql = "INSERT INTO sessions (streamer_id, app, client_addr, started_at)
+               VALUES (1, 'live', '::1', '2026-01-01 00:00:00.000000')";
+    let db = fixture.raw();
+    db.execute(sql, []).unwrap();
+    db.execute(sql, []).unwrap();
+    assert_eq!(store.kick("BENW").unwrap(), 2);
+    let sql = "SELECT group_concat(id) FROM sessions WHERE kick_requested_at IS NOT NULL";
+    assert_eq!(db.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap(), "2");
+    assert!(!store.has_ended(2).unwrap());
+    db.execute("UPDATE sessions SET stopped_at = started_at", []).unwrap();
+    assert!(store.has_ended(2).unwrap());
+    assert!(matches!(store.kick("benw"), Err(AdminError::NotLive(_))));
+}
+
+#[test]
 fn an_unknown_streamer_is_named_and_nothing_happens() {
     let mut store = Fixture::new().store();
     let errors = [
         store.show("ghost").unwrap_err(),
         store.rotate("ghost").unwrap_err(),
         store.set_active("ghost", false).unwrap_err(),
+        store.kick("ghost").unwrap_err(),
         store.remove("ghost").unwrap_err(),
         store.sessions(Some("ghost"), 1).unwrap_err(),
     ];

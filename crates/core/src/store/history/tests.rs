@@ -19,6 +19,13 @@ fn stopped(tag: SessionTag, at: u64, reason: EndReason) -> SessionEvent {
     SessionEvent::Stopped { tag, at: second(at), reason }
 }
 
+const ME: Owner = Owner { pid: 1, start_time: 7 };
+const DEAD: Owner = Owner { pid: 2, start_time: 7 };
+
+fn is_alive(worker: Owner) -> bool {
+    worker != DEAD
+}
+
 struct Scene {
     fixture: Fixture,
     history: History,
@@ -32,7 +39,7 @@ impl Scene {
         fixture.add("benw");
         fixture.add("zoe");
         let db = fixture.raw();
-        Self { fixture, history: History::default(), db }
+        Self { fixture, history: History::new(ME, is_alive), db }
     }
 
     fn write(&mut self, events: impl IntoIterator<Item = SessionEvent>) {
@@ -86,39 +93,52 @@ fn an_end_without_a_start_is_ignored() {
 }
 
 #[test]
-fn a_lost_worker_closes_what_the_streamer_had_open_then() {
+fn what_a_dead_worker_left_open_is_closed_and_nothing_else() {
     let mut scene = Scene::new();
-    scene.write([started(1, 1, 0), started(2, 2, 0)]);
-    scene.write([SessionEvent::Lost { streamer_id: 1, at: second(10) }, started(3, 1, 20)]);
-    scene.write([SessionEvent::Lost { streamer_id: 1, at: second(15) }]);
+    let mut dead = History::new(DEAD, is_alive);
+    dead.add([started(1, 1, 0), started(2, 2, 5), stopped(2, 6, EndReason::Closed)].into());
+    dead.flush(&mut scene.db, scene.fixture.path()).unwrap();
+    let other = "INSERT INTO sessions (streamer_id, app, client_addr, started_at, worker)
+                 VALUES (2, '', '', '', 'no worker'), (2, '', '', '', NULL)";
+    scene.db.execute(other, []).unwrap();
+    scene.write([started(1, 1, 20), SessionEvent::Lost { at: second(10), streams: vec![] }]);
     let of = |name: &str| scene.fixture.store().sessions(Some(name), 9).unwrap();
     let ends: Vec<_> = of("benw").into_iter().map(|session| session.stopped_at).collect();
     assert_eq!(ends, [None, Some("2023-11-14 22:13:30.000000".to_owned())]);
     assert_eq!(of("benw")[1].end_reason.as_deref(), Some("crash"));
-    assert_eq!(of("zoe")[0].stopped_at, None);
+    let ends: Vec<_> = of("zoe").into_iter().map(|session| session.end_reason).collect();
+    assert_eq!(ends, [Some("closed by client".to_owned()), None, None]);
 }
 
 #[test]
-fn a_start_closes_what_a_worker_that_died_left_open() {
+fn a_stream_that_was_lost_before_its_row_began_has_one_too() {
     let mut scene = Scene::new();
-    scene.write([started(1, 1, 0), started(2, 2, 0)]);
-    let mut other = History::default(); // of another worker
-    assert_eq!(other.add([started(1, 1, 10)].into()), 0);
-    other.flush(&mut scene.db, scene.fixture.path()).unwrap();
-    assert_eq!(scene.ends(), [None, None, Some("crash".to_owned())]);
-    assert_eq!(scene.sessions()[2].stopped_at.as_deref(), Some("2023-11-14 22:13:30.000000"));
+    let lost = |streamer_id, at: u64| LostStream {
+        username: String::new(),
+        streamer_id,
+        app: "live".to_owned(),
+        client_addr: "192.0.2.7".to_owned(),
+        started_at: (1_700_000_000 + at) * 1_000_000,
+    };
+    let mut dead = History::new(DEAD, is_alive);
+    dead.add([started(1, 1, 0)].into());
+    dead.flush(&mut scene.db, scene.fixture.path()).unwrap();
+    let streams = vec![lost(1, 0), lost(2, 3), lost(99, 3)];
+    let event = SessionEvent::Lost { at: second(10), streams };
+    scene.write([event.clone(), event]);
+    let sessions = scene.sessions();
+    let rows = sessions.iter().map(|it| (it.username.as_str(), it.duration, it.app.as_str()));
+    assert_eq!(rows.collect::<Vec<_>>(), [("zoe", 7, "live"), ("benw", 10, "live")]);
+    assert_eq!(scene.ends(), [Some("crash".to_owned()), Some("crash".to_owned())]);
 }
 
 #[test]
 fn an_end_that_is_written_late_is_right_all_the_same() {
     let mut scene = Scene::new();
     scene.write([started(1, 1, 0)]);
-    let mut other = History::default();
-    assert_eq!(other.add([started(1, 1, 10)].into()), 0);
-    other.flush(&mut scene.db, scene.fixture.path()).unwrap();
-    scene.write([stopped(1, 9, EndReason::Closed)]);
-    assert_eq!(scene.ends(), [None, Some("closed by client".to_owned())]);
-    assert_eq!(scene.sessions()[1].stopped_at.as_deref(), Some("2023-11-14 22:13:29.000000"));
+    scene.write([SessionEvent::Boot { at: second(10) }, stopped(1, 9, EndReason::Closed)]);
+    assert_eq!(scene.ends(), [Some("closed by client".to_owned())]);
+    assert_eq!(scene.sessions()[0].stopped_at.as_deref(), Some("2023-11-14 22:13:29.000000"));
 }
 
 #[test]

@@ -29,6 +29,13 @@ impl Health {
         Self { fault: None, level: Level::Warn, prefix, recovered }
     }
 
+    /// Of the streams that run: they go on without it.
+    pub(super) fn of_watch() -> Self {
+        let (prefix, recovered) =
+            ("live streams are not checked: ", "live streams are checked again".to_owned());
+        Self { fault: None, level: Level::Error, prefix, recovered }
+    }
+
     pub(super) fn is_good(&self) -> bool {
         self.fault.is_none()
     }

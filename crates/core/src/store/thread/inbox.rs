@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::watch::Change;
 use super::{Report, StoreGone};
 use crate::key::KeyDigest;
 use crate::store::history::{MAX_WAITING, SessionEvent};
@@ -37,6 +38,8 @@ pub(super) struct Inbox {
 struct State {
     asks: VecDeque<Ask>,
     events: VecDeque<SessionEvent>,
+    /// As many at most as keys were let in.
+    changes: Vec<Change>,
     reports: VecDeque<Report>,
     /// Events that were dropped here, because the thread is stuck in the disk.
     dropped: usize,
@@ -52,6 +55,7 @@ struct State {
 pub(super) struct Work {
     pub(super) asks: VecDeque<Ask>,
     pub(super) events: VecDeque<SessionEvent>,
+    pub(super) changes: Vec<Change>,
     pub(super) dropped: usize,
     pub(super) closing: Option<Instant>,
 }
@@ -78,6 +82,13 @@ impl Inbox {
         Ok(())
     }
 
+    pub(super) fn change(&self, change: Change) -> Result<(), StoreGone> {
+        let mut state = self.open()?;
+        state.changes.push(change);
+        self.work.notify_one();
+        Ok(())
+    }
+
     pub(super) fn report(&self, report: Report) {
         self.state().reports.push_back(report);
     }
@@ -91,7 +102,11 @@ impl Inbox {
     /// An end that was announced is returned at once, again and again: the thread paces itself.
     pub(super) fn take(&self, until: Option<Instant>) -> Work {
         let mut state = self.state();
-        while state.asks.is_empty() && state.events.is_empty() && state.closing.is_none() {
+        while state.asks.is_empty()
+            && state.events.is_empty()
+            && state.changes.is_empty()
+            && state.closing.is_none()
+        {
             state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(left) if left.is_zero() => break,
@@ -104,6 +119,7 @@ impl Inbox {
         Work {
             asks: std::mem::take(&mut state.asks),
             events: std::mem::take(&mut state.events),
+            changes: std::mem::take(&mut state.changes),
             dropped: std::mem::take(&mut state.dropped),
             closing: state.closing,
         }

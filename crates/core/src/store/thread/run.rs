@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::health::Health;
 use super::inbox::{Ask, Inbox, Work};
+use super::watch::Watch;
 use super::{Level, Report, Settings};
 use crate::key::KeyDigest;
 use crate::store::connection::Database;
@@ -38,11 +39,13 @@ pub(super) struct Loop<'a> {
     database: Database,
     lookup: Lookup,
     history: History,
+    watch: Watch,
     asks: VecDeque<Ask>,
     inbox: &'a Inbox,
     wake: &'a dyn Fn(),
     health: Health,
     history_health: Health,
+    watch_health: Health,
     /// When to write what waits, when to look at a database that is out of order.
     flush_at: Option<Instant>,
     probe_at: Option<Instant>,
@@ -57,16 +60,19 @@ impl<'a> Loop<'a> {
         inbox: &'a Inbox,
         wake: &'a dyn Fn(),
     ) -> Self {
-        let health = Health::of_database(&settings.path);
+        let Settings { path, worker, is_alive } = settings;
+        let health = Health::of_database(&path);
         Self {
-            database: Database::new(settings.path),
+            database: Database::new(path),
             lookup,
-            history: History::default(),
+            history: History::new(worker, is_alive),
+            watch: Watch::default(),
             asks: VecDeque::new(),
             inbox,
             wake,
             health,
             history_health: Health::of_history(),
+            watch_health: Health::of_watch(),
             flush_at: None,
             probe_at: None,
             dropped: 0,
@@ -78,8 +84,9 @@ impl<'a> Loop<'a> {
         self.probe(ATTEMPT); // other workers start, and may recover the log, at this moment
         loop {
             let until = if self.asks.is_empty() { self.next_timer() } else { Some(Instant::now()) };
-            let Work { asks, events, dropped, closing } = self.inbox.take(until);
+            let Work { asks, events, changes, dropped, closing } = self.inbox.take(until);
             self.asks.extend(asks);
+            self.watch.change(changes);
             self.queue(events, dropped);
             if let Some(by) = closing {
                 return self.finish(by);
@@ -92,6 +99,9 @@ impl<'a> Loop<'a> {
             if self.flush_at.is_some_and(|at| at <= now) {
                 self.flush();
             }
+            if self.watch.at().is_some_and(|at| at <= now) {
+                self.look_after_streams();
+            }
             self.log_dropped();
         }
     }
@@ -99,7 +109,7 @@ impl<'a> Loop<'a> {
     fn next_timer(&self) -> Option<Instant> {
         let logged = self.dropped_logged.map_or_else(Instant::now, |at| at + DROP_LOG);
         let dropped_at = (self.dropped > 0).then_some(logged);
-        [self.flush_at, self.probe_at, dropped_at].into_iter().flatten().min()
+        [self.flush_at, self.probe_at, self.watch.at(), dropped_at].into_iter().flatten().min()
     }
 
     /// Answers the keys that wait, in order. While the database is locked, the first waits for all.
@@ -169,6 +179,34 @@ impl<'a> Loop<'a> {
                 reason => Err(StoreError::Corrupt { path, reason: reason.to_owned() }),
             }
         })
+    }
+
+    /// Has the streams end that the database no longer allows. One that is out of order says
+    /// nothing; when it is back, what it says then counts.
+    fn look_after_streams(&mut self) {
+        if self.health.is_good() {
+            let mut watch = std::mem::take(&mut self.watch);
+            let stops = self.guarded(|database, history| watch.look(database, history));
+            self.watch = watch;
+            let said = match stops {
+                Ok(stops) => {
+                    for (tag, why) in stops {
+                        self.report(Report::Stop { tag, why });
+                    }
+                    self.watch_health.note(Ok(()))
+                }
+                Err(StoreError::Locked { .. }) => None,
+                Err(fault) => {
+                    self.probe(Duration::ZERO);
+                    // As with the history, see `flush`.
+                    if self.health.is_good() { self.watch_health.note(Err(&fault)) } else { None }
+                }
+            };
+            if let Some(said) = said {
+                self.log(said);
+            }
+        }
+        self.watch.postpone();
     }
 
     fn note_health(&mut self, fault: Option<&StoreError>) {

@@ -10,8 +10,13 @@ use crate::store::fixture::Fixture;
 use crate::username::Username;
 
 mod faults;
+mod watching;
 
 const SOON: Duration = Duration::from_secs(5);
+
+fn settings(path: PathBuf) -> Settings {
+    Settings { path, worker: Owner { pid: 1, start_time: 7 }, is_alive: |_| true }
+}
 
 /// A store thread on a database, with the event loop's part played by the test.
 struct Scene {
@@ -29,7 +34,7 @@ impl Scene {
 
     fn with(fixture: Fixture, lookup: Lookup) -> Self {
         let (wake, woken) = channel();
-        let settings = Settings { path: fixture.path().to_owned() };
+        let settings = settings(fixture.path().to_owned());
         let wake = move || wake.send(()).unwrap_or_default();
         let thread = StoreThread::spawn_with(settings, lookup, wake).unwrap();
         Self { fixture, thread, woken, reports: Vec::new(), tickets: 0 }
@@ -63,7 +68,7 @@ impl Scene {
     fn log(&mut self) -> (Level, String) {
         self.wait_for(|report| match report {
             Report::Log { level, text } => Some((*level, text.clone())),
-            Report::Answer { .. } => None,
+            _ => None,
         })
     }
 
@@ -237,7 +242,7 @@ fn a_panic_refuses_one_key_and_no_more() {
 #[test]
 fn a_thread_that_has_died_takes_no_more_requests() {
     let fixture = Fixture::empty(); // so that it has something to report
-    let settings = Settings { path: fixture.path().to_owned() };
+    let settings = settings(fixture.path().to_owned());
     let wake = || panic!("this one is meant to panic");
     let thread = StoreThread::spawn(settings, wake).unwrap();
     let until = Instant::now() + SOON;

@@ -37,13 +37,13 @@ impl Scene {
         self.assert_quiet();
     }
 
-    fn keep(&self) -> Vec<u8> {
+    pub(super) fn keep(&self) -> Vec<u8> {
         self.fixture.raw().query_row("PRAGMA wal_checkpoint", [], |_| Ok(())).unwrap();
         fs::read(self.fixture.path()).unwrap()
     }
 
     /// Overwrites the file under its open connections.
-    fn overwrite(&self, offset: u64, bytes: &[u8]) {
+    pub(super) fn overwrite(&self, offset: u64, bytes: &[u8]) {
         let file = fs::OpenOptions::new().write(true).open(self.fixture.path()).unwrap();
         file.write_all_at(bytes, offset).unwrap();
     }
@@ -258,7 +258,7 @@ fn replaced_by_rename_the_new_one_answers_from_the_next_key_on() {
 #[test]
 fn replaced_under_two_workers_both_work_on_the_new_one() {
     let (mut scene, _) = Scene::live();
-    let settings = Settings { path: scene.fixture.path().to_owned() };
+    let settings = settings(scene.fixture.path().to_owned());
     let (wake, woken) = channel();
     let second = StoreThread::spawn(settings, move || wake.send(()).unwrap_or_default()).unwrap();
     second.ask(1, KeyDigest::of(b"x")).unwrap();

@@ -1,0 +1,91 @@
+//! The streams that this worker carries, and whether the database still allows them.
+//!
+//! A look costs one `stat` and one `PRAGMA data_version`. Only when the database has changed since
+//! the last look, by anybody but this thread, is each stream asked about again: one query by
+//! primary key. Without a stream there is no look at all.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::SessionTag;
+use crate::policy::Stop;
+use crate::store::connection::{Database, Version};
+use crate::store::error::StoreError;
+use crate::store::history::History;
+use crate::store::recheck::{Admission, recheck};
+
+/// How soon a change is seen: a quarter of what is promised, which leaves the rest to a busy disk.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// What the event loop says of a stream: it runs, or it has ended.
+pub(super) type Change = (SessionTag, Option<Admission>);
+
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    streams: HashMap<SessionTag, Admission>,
+    /// Streams that went live since the last look: their keys were answered before.
+    fresh: Vec<SessionTag>,
+    /// The state of the database that all others were checked against.
+    seen: Option<Version>,
+    at: Option<Instant>,
+}
+
+impl Watch {
+    pub(super) fn change(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for (tag, admission) in changes {
+            match admission {
+                Some(admission) => {
+                    self.streams.insert(tag, admission);
+                    self.fresh.push(tag);
+                }
+                None => {
+                    self.streams.remove(&tag);
+                }
+            }
+        }
+        self.at = match self.streams.is_empty() {
+            true => None,
+            false => self.at.or_else(|| Some(Instant::now() + INTERVAL)),
+        };
+    }
+
+    /// When to look next; without a stream, never.
+    pub(super) fn at(&self) -> Option<Instant> {
+        self.at
+    }
+
+    /// The next look is due an interval from now.
+    pub(super) fn postpone(&mut self) {
+        self.at = self.at.map(|_| Instant::now() + INTERVAL);
+    }
+
+    /// Which streams must end now. Each is named once; a look that fails names none, and is made up
+    /// for by the next.
+    pub(super) fn look(
+        &mut self,
+        database: &mut Database,
+        history: &History,
+    ) -> Result<Vec<(SessionTag, Stop)>, StoreError> {
+        let version = database.version(Duration::ZERO)?;
+        let is_changed = self.seen != Some(version);
+        let due: Vec<SessionTag> = match is_changed {
+            true => self.streams.keys().copied().collect(),
+            false => self.fresh.clone(),
+        };
+        let stops = if due.is_empty() {
+            Vec::new()
+        } else {
+            let streams = due.into_iter().filter_map(|tag| {
+                self.streams.get(&tag).map(|admission| (tag, *admission, history.row(tag)))
+            });
+            let path = database.path().to_owned();
+            recheck(database.ready(Duration::ZERO)?, &path, streams)?
+        };
+        self.seen = Some(version);
+        self.fresh.clear();
+        for (tag, _) in &stops {
+            self.streams.remove(tag);
+        }
+        Ok(stops)
+    }
+}

@@ -1,0 +1,138 @@
+//! How a publish ends: it is refused, the server stops it, or its publisher goes.
+
+use std::time::Duration;
+
+use stagedoor_core::counters::Counters;
+use stagedoor_core::key::KeyTag;
+use stagedoor_core::policy::{Refusal, Stop};
+use stagedoor_core::store::thread::EndReason;
+
+use super::super::AppConf;
+use super::{Publisher, State};
+use crate::ffi::log::Log;
+use crate::live;
+use crate::worker;
+
+/// How long a refused client may take to read the refusal and go, before it is cut off. A close at
+/// once would make the kernel throw the refusal away if the client has sent anything since
+/// (RFC 1122, section 4.2.2.13).
+const FAREWELL: Duration = Duration::from_secs(1);
+
+impl Publisher {
+    pub(super) fn refuse(
+        &self,
+        refusal: Refusal,
+        conf: &AppConf,
+        key: Option<KeyTag>,
+        why: impl std::fmt::Display,
+    ) {
+        self.note_refusal(refusal, key, why);
+        if refusal.is_held_back() && !conf.auth_delay().is_zero() {
+            self.state.replace(State::Refusing(refusal));
+            self.timer.set(conf.auth_delay());
+        } else {
+            self.turn_away(refusal);
+        }
+    }
+
+    pub(super) fn turn_away(&self, refusal: Refusal) {
+        self.tell(refusal);
+        self.say_farewell();
+    }
+
+    fn say_farewell(&self) {
+        self.state.replace(State::Refused);
+        self.session.discard_input();
+        self.session.end_output();
+        self.timer.set(FAREWELL);
+    }
+
+    pub(super) fn tell(&self, refusal: Refusal) {
+        self.session.send_error(refusal.code(), refusal.description());
+    }
+
+    /// Every publish that is refused passes here once.
+    pub(super) fn note_refusal(
+        &self,
+        refusal: Refusal,
+        key: Option<KeyTag>,
+        why: impl std::fmt::Display,
+    ) {
+        live::count(|counters| counters.refused(refusal));
+        let what = refusal.description().to_string_lossy();
+        let app = self.session.app();
+        let log = self.session.log();
+        match key {
+            Some(key) => log.warn(format_args!(
+                "stagedoor: publish refused: {what} ({why}), app: \"{app}\", key: {key}"
+            )),
+            None => {
+                log.warn(format_args!("stagedoor: publish refused: {what} ({why}), app: \"{app}\""))
+            }
+        }
+    }
+
+    /// Ends the live stream. Whoever has the name next finds its files closed.
+    pub(super) fn stop_live(&self, why: Stop) {
+        self.stopping.set(Some(why));
+        self.tell(why.refusal());
+        self.session.close_stream(); // and with it `end`
+        self.end(why.reason());
+        self.say_farewell();
+    }
+
+    /// The stream was closed, by its publisher or with its session. Called for every close, also
+    /// when nothing is live.
+    pub(in crate::rtmp) fn end(&self, reason: EndReason) {
+        self.is_playing.set(false);
+        let state = self.state.take();
+        match state {
+            State::Idle => {}
+            State::Asking { ticket, key, .. } => {
+                self.timer.stop();
+                worker::forget(&ticket);
+                live::count(Counters::withdrawn);
+                self.log_end(format_args!("stagedoor: publish withdrawn, key: {}", key.tag()));
+            }
+            State::Waiting { stream, publish } => {
+                self.timer.stop();
+                worker::end(&stream, reason);
+                live::count(Counters::withdrawn);
+                self.log_end(format_args!(
+                    "stagedoor: publish withdrawn, username: \"{}\", key: {}",
+                    publish.username,
+                    publish.key.tag()
+                ));
+            }
+            State::Live { stream, username } => {
+                worker::end(&stream, reason);
+                self.log_end(format_args!(
+                    "stagedoor: publish ended: {}, username: \"{username}\"",
+                    reason.as_str()
+                ));
+            }
+            // A close does not cut short how long a refusal is held back.
+            State::Refusing(_) | State::Refused => {
+                self.state.replace(state);
+            }
+        }
+    }
+
+    fn log_end(&self, line: std::fmt::Arguments<'_>) {
+        if self.is_detached.get() {
+            Log::cycle().notice(line);
+        } else {
+            self.session.log().notice(format_args!("{line}, app: \"{}\"", self.session.app()));
+        }
+    }
+
+    /// Why a stream ends that ends now: the server stops it, its session is being closed, or only
+    /// the stream is, which nothing but the publisher's own command does.
+    pub(in crate::rtmp) fn end_reason(&self) -> EndReason {
+        match self.stopping.get() {
+            Some(why) => why.reason(),
+            None if self.session.is_closing() => EndReason::Lost,
+            None => EndReason::Closed,
+        }
+    }
+}
