@@ -360,6 +360,25 @@ fn a_stream_begins_without_the_figures_of_the_one_before() {
 }
 
 #[test]
+fn a_stream_that_takes_over_is_listed_once_it_is_live_and_with_figures_of_its_own() {
+    let mut memory = Memory::new(2);
+    let mut table = memory.open();
+    let (one, two) = (table.enter(ONE).unwrap(), table.enter(TWO).unwrap());
+    let old = table.claim(one, &stream("benw")).unwrap();
+    let new = table.wait_for(two, "benw", 5_000_000).unwrap();
+    let figures = Figures { bytes_in: 5, ..Figures::default() };
+    table.note(&[(old, figures), (new, Figures::default())]);
+    assert_eq!(listed(&mut memory)[0].figures, figures);
+    memory.open().release(old, 5_100_000);
+    assert_eq!(listed(&mut memory).len(), 0);
+    let described = Stream { app: "other", started_at: 5_200_000, ..stream("benw") };
+    memory.open().describe(new, &described);
+    let streams = listed(&mut memory);
+    assert_eq!((streams[0].app.as_str(), streams[0].worker), ("other", TWO.pid));
+    assert_eq!((streams[0].started_at, streams[0].figures), (5_200_000, Figures::default()));
+}
+
+#[test]
 fn a_large_table_is_listed_in_parts() {
     let mut memory = Memory::new(3 * PART - 1);
     let mut table = memory.open();
