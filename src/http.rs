@@ -1,11 +1,13 @@
-//! The HTTP side: `stagedoor_hls` and its like, and where the module stands in a viewer's request.
+//! The HTTP side: `stagedoor_hls` and its like, `stagedoor_status`, and where the module stands in a
+//! viewer's request.
 //!
-//! Where `stagedoor_hls` is off, every function here returns at its first line.
+//! Where `stagedoor_hls` is off, every function on a request's way returns at its first line.
 
 mod access;
 mod conf;
 mod endlist;
 mod headers;
+mod status;
 mod stream;
 mod variables;
 
@@ -17,6 +19,7 @@ use nginx_sys::{
 };
 
 use self::conf::HlsConf;
+use self::status::StatusConf;
 use crate::core::CoreConf;
 use crate::ffi::conf::Conf;
 use crate::ffi::guard::guard;
@@ -44,12 +47,23 @@ static mut CONTEXT: ngx_http_module_t = ngx_http_module_t {
 
 static mut COMMANDS: [ngx_command_t; conf::COMMANDS.len()] = conf::COMMANDS;
 
-/// The configuration of a request's location, if it serves HLS.
-fn hls_conf<'a>(request: Request) -> Option<&'a HlsConf> {
+/// The configuration of a location.
+#[derive(Debug, Default)]
+struct LocationConf {
+    hls: HlsConf,
+    /// Not inherited: it is what answers in this location.
+    status: Option<StatusConf>,
+}
+
+/// The configuration of a request's location.
+fn location_conf<'a>(request: Request) -> Option<&'a LocationConf> {
     // SAFETY: `create_loc_conf` made it.
-    let conf: Option<&HlsConf> =
-        unsafe { request.location_conf(&raw const ngx_stagedoor_http_module) };
-    conf.filter(|conf| conf.is_enabled())
+    unsafe { request.location_conf(&raw const ngx_stagedoor_http_module) }
+}
+
+/// The same, of HLS, if the location serves that.
+fn hls_conf<'a>(request: Request) -> Option<&'a HlsConf> {
+    location_conf(request).map(|conf| &conf.hls).filter(|conf| conf.is_enabled())
 }
 
 unsafe extern "C" fn preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
@@ -90,7 +104,7 @@ fn install(cf: &Conf<'_>) -> Result<(), NoMemory> {
 unsafe extern "C" fn create_loc_conf(cf: *mut ngx_conf_t) -> *mut c_void {
     guard("a location's configuration", ptr::null_mut(), || {
         // SAFETY: nginx's own, valid for the call.
-        unsafe { Conf::from_raw(cf) }.allocate(HlsConf::default()).cast::<c_void>()
+        unsafe { Conf::from_raw(cf) }.allocate(LocationConf::default()).cast::<c_void>()
     })
 }
 
@@ -103,8 +117,9 @@ unsafe extern "C" fn merge_loc_conf(
         // SAFETY: nginx's own, valid for the call.
         let cf = unsafe { Conf::from_raw(cf) };
         // SAFETY: both are of `create_loc_conf`, and two of them.
-        let (outer, inner) = unsafe { (&*outer.cast::<HlsConf>(), &mut *inner.cast::<HlsConf>()) };
-        match inner.merge(&cf, outer) {
+        let (outer, inner) =
+            unsafe { (&*outer.cast::<LocationConf>(), &mut *inner.cast::<LocationConf>()) };
+        match inner.hls.merge(&cf, &outer.hls) {
             Ok(()) => CONF_OK,
             Err(error) => cf.emerg(&error.to_string()),
         }

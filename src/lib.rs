@@ -33,6 +33,13 @@
 //!                    header filter    http/headers.rs   Cache-Control, Expires, type, CORS
 //! ```
 //!
+//! ```text
+//!  operator ──HTTP──▶ stagedoor_status  http/status.rs    page, JSON, metrics: stagedoor_core::status
+//!                       ▲
+//!                       ├─ who is live ── live registry   live.rs ◀─ once a second ─ worker/meters.rs
+//!                       └─ counters ───── shared zone     stagedoor_core::counters
+//! ```
+//!
 //! The configuration of the whole server, and each worker's start and end, are `core.rs`. What
 //! touches nginx's memory is in `ffi/`; what can be decided without nginx is in `crates/core`.
 

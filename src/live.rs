@@ -3,11 +3,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use stagedoor_core::counters::Counters;
 use stagedoor_core::registry::{
-    Claim, ClaimError, LostStream, Owner, OwnerSlot, Presence, Standing, Stream, WaitError,
+    Claim, ClaimError, Figures, LostStream, Owner, OwnerSlot, PART, Presence, Standing, Stream,
+    WaitError,
 };
+use stagedoor_core::status::Status;
 use thiserror::Error;
 
+use crate::core::CoreConf;
 use crate::ffi::process;
 use crate::ffi::zone::Zone;
 
@@ -131,10 +135,17 @@ impl Registry {
         wanted.into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Ends a claim, and the stream with it; does nothing if it has ended.
-    pub fn release(&self, claim: Claim) {
+    /// Ends a claim, and the stream with it; does nothing if it has ended. Says whether it did.
+    pub fn release(&self, claim: Claim) -> bool {
         let now = microseconds_since_1970();
-        self.zone.with_table(|table| table.release(claim, now));
+        self.zone.with_table(|table| table.release(claim, now)).unwrap_or(false)
+    }
+
+    /// Notes how streams do, in parts.
+    pub fn note(&self, figures: &[(Claim, Figures)]) {
+        for part in figures.chunks(PART) {
+            self.zone.with_table(|table| table.note(part));
+        }
     }
 
     /// Frees the streams of processes that are gone; returns those processes and what they lost.
@@ -176,6 +187,34 @@ impl Registry {
 /// Whether a stream of this name is live, or was: one look at the registry, for a viewer's request.
 pub fn presence(zone: Zone, username: &str) -> Presence {
     zone.with_table(|table| table.presence(username)).unwrap_or(Presence::Unknown)
+}
+
+/// What the server is doing now. The registry is read in parts, so that nobody waits long for it.
+pub fn status(zone: Zone) -> Status {
+    let now = microseconds_since_1970();
+    let capacity = zone.with_table(|table| table.capacity()).unwrap_or(0);
+    let mut streams = Vec::new();
+    let mut next = Some(0);
+    while let Some(start) = next {
+        streams.reserve(PART);
+        next = zone.with_table(|table| table.list(start, &mut streams)).flatten();
+    }
+    // One that ended and began again meanwhile may be there twice.
+    streams.sort_by(|a, b| {
+        let name = a.username.as_str().cmp(b.username.as_str());
+        name.then(b.started_at.cmp(&a.started_at))
+    });
+    streams.dedup_by(|a, b| a.username.as_str() == b.username.as_str());
+    let totals = zone.counters().map(Counters::totals).unwrap_or_default();
+    Status { now, capacity, streams, totals }
+}
+
+/// Counts something, where there is a zone to count in.
+pub fn count(action: impl FnOnce(&Counters)) {
+    let counters = CoreConf::current().and_then(CoreConf::zone).and_then(Zone::counters);
+    if let Some(counters) = counters {
+        action(counters);
+    }
 }
 
 /// The time as the registry keeps it.

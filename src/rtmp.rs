@@ -16,6 +16,7 @@ use std::time::Duration;
 use nginx_sys::{
     NGX_CONF_TAKE1, ngx_array_push, ngx_chain_t, ngx_command_t, ngx_conf_t, ngx_int_t, ngx_module_t,
 };
+use stagedoor_core::policy::Refusal;
 use thiserror::Error;
 
 use crate::core::CoreConf;
@@ -31,6 +32,7 @@ use crate::ffi::rtmp::{
 };
 use crate::ffi::session::Session;
 use crate::ffi::symbols::{self, MissingSymbol, Symbols};
+use crate::live;
 use crate::worker::Duplicate;
 
 const DEFAULT_AUTH_DELAY: Duration = Duration::from_secs(1);
@@ -282,6 +284,7 @@ unsafe extern "C" fn on_publish(
             }
             (false, None) if is_needed() => {
                 view.log().warn(format_args!("stagedoor: publish refused: it came before connect"));
+                live::count(|counters| counters.refused(Refusal::InvalidKey));
                 ERROR
             }
             _ => match stock_publish() {

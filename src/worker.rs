@@ -4,6 +4,7 @@
 //! nginx runs all of this on one thread. No function here calls into nginx-rtmp while it holds the
 //! state: what nginx-rtmp does may come back here.
 
+mod meters;
 mod streams;
 
 pub use streams::{Carrier, Duplicate, LiveStream, Place, end, go_live, take_up};
@@ -11,12 +12,13 @@ pub use streams::{Carrier, Duplicate, LiveStream, Place, end, go_live, take_up};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Weak;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use stagedoor_core::counters::Counters;
 use stagedoor_core::key::KeyDigest;
 use stagedoor_core::registry::LostStream;
 use stagedoor_core::store::thread::{
-    Level, Report, SessionEvent, Settings, StoreGone, StoreThread,
+    EndReason, Level, Report, SessionEvent, Settings, StoreGone, StoreThread,
 };
 use stagedoor_core::store::{StoreError, Verdict};
 use thiserror::Error;
@@ -26,7 +28,7 @@ use crate::ffi::event::Timer;
 use crate::ffi::log::Log;
 use crate::ffi::process;
 use crate::ffi::wakeup::{OnWakeup, Wakeup};
-use crate::live::Registry;
+use crate::live::{self, Registry};
 
 /// How often a worker looks for workers that died. Their streams are free after this time at the
 /// latest; a streamer who comes back is let in at once, because a claim looks by itself.
@@ -57,10 +59,16 @@ pub enum AskError {
     Gone(#[from] StoreGone),
 }
 
+/// Who waits for an answer, and since when.
+struct Question {
+    asker: Weak<dyn Asker>,
+    asked: Instant,
+}
+
 struct Worker {
     store: StoreThread,
     registry: Registry,
-    asking: HashMap<u64, Weak<dyn Asker>>,
+    asking: HashMap<u64, Question>,
     streams: streams::Streams,
     /// Tickets and session tags, never the same twice.
     last_number: u64,
@@ -135,18 +143,30 @@ pub fn stop() {
 ///
 /// [`AskError`] when there is nobody to ask.
 pub fn ask(key: KeyDigest, asker: Weak<dyn Asker>) -> Result<Ticket, AskError> {
-    with(|worker| {
+    let asked = with(|worker| {
         let ticket = worker.number();
         worker.store.ask(ticket, key)?;
-        worker.asking.insert(ticket, asker);
+        worker.asking.insert(ticket, Question { asker, asked: Instant::now() });
         Ok(Ticket(ticket))
     })
-    .unwrap_or(Err(AskError::NoStore))
+    .unwrap_or(Err(AskError::NoStore));
+    if asked.is_err() {
+        live::count(Counters::store_error);
+    }
+    asked
 }
 
 /// Takes a question back.
 pub fn forget(ticket: &Ticket) {
     with(|worker| worker.asking.remove(&ticket.0));
+}
+
+/// Takes a question back whose answer takes too long.
+pub fn give_up(ticket: &Ticket) {
+    let question = with(|worker| worker.asking.remove(&ticket.0)).flatten();
+    if let Some(question) = question {
+        live::count(|counters| counters.answered(question.asked.elapsed(), true));
+    }
 }
 
 impl Worker {
@@ -157,6 +177,7 @@ impl Worker {
 
     /// Says that streams ended with their worker, and closes their rows.
     fn mourn(&mut self, streams: Vec<LostStream>) {
+        live::count(|counters| counters.ended(EndReason::Crash, streams.len()));
         for stream in &streams {
             Log::cycle().warn(format_args!(
                 "stagedoor: publish ended: its worker died, username: \"{}\"",
@@ -191,8 +212,10 @@ impl OnWakeup for Answers {
         for report in reports {
             match report {
                 Report::Answer { ticket, verdict } => {
-                    let asker = with(|worker| worker.asking.remove(&ticket)).flatten();
-                    if let Some(asker) = asker.and_then(|asker| asker.upgrade()) {
+                    let question = with(|worker| worker.asking.remove(&ticket)).flatten();
+                    let Some(Question { asker, asked }) = question else { continue };
+                    live::count(|counters| counters.answered(asked.elapsed(), verdict.is_err()));
+                    if let Some(asker) = asker.upgrade() {
                         asker.answered(verdict);
                     }
                 }

@@ -19,7 +19,7 @@ use Test::Stagedoor;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(57);
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(71);
 
 my $stagedoor = Test::Stagedoor->new($t);
 my ($rtmp, $module) = ('load_module %%RTMP_MODULE%%;', 'load_module %%STAGEDOOR_MODULE%%;');
@@ -60,6 +60,25 @@ is(accepted("$rtmp\n$module\n$db stagedoor_zone 8M; stagedoor_timeout 1m30s;\n$a
 wrong_rtmp('stagedoor', $_, 'expected "on" or "off"') for qw(yes 1 ON '');
 wrong_rtmp('stagedoor_auth_delay', $_, 'expected a time such as "1s" or "500ms", or 0') for qw(-1 x 1y '');
 is(accepted("$rtmp\n$module\n$db rtmp { stagedoor_auth_delay 0; server { stagedoor_auth_delay 5; application live { stagedoor_auth_delay 100ms; } } }"), 1, 'stagedoor_auth_delay');
+
+# stagedoor_status
+
+my $formats = 'expected "html", "json" or "prometheus", and then "playlist=URL"';
+for my $wrong ('xml', 'JSON', "''", 'json html', 'playlist=off json', 'playlist=off playlist=off') {
+    my ($value) = $wrong =~ /(?:html|json|prometheus|off)\s+(\S+)$/ ? $1 : $wrong =~ tr/'//dr;
+    is(status($wrong), "\"stagedoor_status\" directive has the value \"$value\", $formats in nginx.conf:3", "stagedoor_status $wrong");
+}
+my $url = 'expected behind "playlist="';
+is(status('playlist=ftp://x'), "\"stagedoor_status\" directive has the value \"playlist=ftp://x\", $url \"off\" or a URL that begins with \"/\", \"http://\" or \"https://\" in nginx.conf:3", 'a playlist elsewhere');
+is(status('html playlist=/$name.m3u8'), "\"stagedoor_status\" directive has the value \"playlist=/\$name.m3u8\", $url no other variables than \"\$app\" and \"\$username\" in nginx.conf:3", 'an unknown variable');
+is(status('json a b'), 'invalid number of arguments in "stagedoor_status" directive in nginx.conf:3', 'too much');
+is(status('json;stagedoor_status json'), '"stagedoor_status" directive is duplicate in nginx.conf:3', 'twice');
+is(refused("$module\nstagedoor_zone 1m;\nhttp { stagedoor_status; }"), '"stagedoor_status" directive is not allowed here in nginx.conf:3', 'stagedoor_status outside of a location');
+is(refused("$module\n\nhttp { server { location / { stagedoor_status; } } }"),
+    '"stagedoor_status" in nginx.conf:3 needs the list of live streams, and this server has none; add "stagedoor on" to an application of rtmp {}, or "stagedoor_zone SIZE" to the main context',
+    'stagedoor_status where there is nothing to say');
+is(accepted("$module\nstagedoor_zone 1m;\nhttp { server { location / { stagedoor_status; } location /json { stagedoor_status json playlist=off; } } }"), 1, 'with a zone it has');
+is(accepted("$rtmp\n$module\n$db http { server { location / { stagedoor_status playlist=https://a.example/\$app-\$username.m3u8; } } }\n$all"), 1, 'or with stagedoor on');
 
 # how often, how many, where
 
@@ -136,6 +155,12 @@ sub wrong_rtmp {
     is(refused("$rtmp\n$module\n$db\nrtmp {\n server {\n  application live {\n   $name $value;\n} } }"),
         _value($name, $value, $expected, 7), "$name $value");
     return;
+}
+
+# What nginx -t says about a status.
+sub status {
+    my ($arguments) = @_;
+    return refused("$module\nstagedoor_zone 1m;\nhttp { server { location / { stagedoor_status $arguments; } } }");
 }
 
 sub _value {

@@ -26,7 +26,7 @@ select STDOUT; $| = 1;
 my @examples = qw(full smallest);
 
 my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->has_daemon('ffmpeg')->has_daemon('ffprobe')
-    ->plan(1 + 13 * @examples);
+    ->plan(2 + 13 * @examples);
 
 ###############################################################################
 
@@ -64,6 +64,7 @@ for my $name (@examples) {
     like(http_get('/live/../stagedoor.db'), qr/^HTTP\/1\.1 40[04]/, 'the database is not served');
 
     is(Test::RTMP->new()->ready()->publish($key)->{description}, 'Already streaming', 'the key is good for one stream');
+    is($stagedoor->status()->{streams}[0]{playlist}, '/live/benw/index.m3u8', 'the status knows where its playlist is') if $name eq 'full';
     $encoder->stop();
     $t->stop();
 }

@@ -88,12 +88,29 @@ impl Request {
         self.try_send(mime, etag, body).unwrap_or(ERROR)
     }
 
+    /// Answers with a body from memory that nobody may keep. It is not empty.
+    pub fn send_fresh(self, mime: &'static CStr, body: Vec<u8>) -> ngx_int_t {
+        self.set_cache_control(b"no-store")
+            .and_then(|()| self.send_body(mime, body))
+            .unwrap_or(ERROR)
+    }
+
     fn try_send(
         self,
         mime: &'static CStr,
         etag: &str,
         body: Vec<u8>,
     ) -> Result<ngx_int_t, NoMemory> {
+        let tag = self.replace_header(c"ETag", etag.as_bytes())?;
+        // SAFETY: the request's own; nothing has been sent.
+        unsafe {
+            (*self.as_ptr()).headers_out.etag = tag;
+            (*self.as_ptr()).set_allow_ranges(1);
+        }
+        self.send_body(mime, body)
+    }
+
+    fn send_body(self, mime: &'static CStr, body: Vec<u8>) -> Result<ngx_int_t, NoMemory> {
         let body = self.keep(body).ok_or(NoMemory)?;
         // SAFETY: nothing has been sent; everything that is pointed to lives in the request's pool.
         unsafe {
@@ -101,13 +118,10 @@ impl Request {
             if rc != OK {
                 return Ok(rc);
             }
-            let tag = self.replace_header(c"ETag", etag.as_bytes())?;
             let request = self.as_ptr();
-            (*request).headers_out.etag = tag;
             (*request).headers_out.status = 200;
             (*request).headers_out.content_length_n = body.len() as nginx_sys::off_t;
             (*request).headers_out.last_modified_time = -1;
-            (*request).set_allow_ranges(1);
             self.set_content_type(mime);
 
             let rc = ngx_http_send_header(request);

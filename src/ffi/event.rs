@@ -80,14 +80,17 @@ impl Timer {
         unsafe { ngx_add_timer(self.0.event.get(), ms) };
     }
 
+    /// Whether it is set.
+    pub fn is_set(&self) -> bool {
+        // SAFETY: the event is ours, and nginx is not looking at it: one thread runs both.
+        unsafe { (*self.0.event.get()).timer_set() != 0 }
+    }
+
     /// Stops it.
     pub fn stop(&self) {
-        let event = self.0.event.get();
-        // SAFETY: the event is valid; it is in the timer tree only while `timer_set`.
-        unsafe {
-            if (*event).timer_set() != 0 {
-                ngx_del_timer(event);
-            }
+        if self.is_set() {
+            // SAFETY: the event is valid, and in the timer tree.
+            unsafe { ngx_del_timer(self.0.event.get()) };
         }
     }
 }

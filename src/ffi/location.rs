@@ -3,7 +3,14 @@
 use nginx_sys::{ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_core_module};
 
 use super::conf::Conf;
+use super::phases::{Handler, handler};
 use super::request::bytes;
+
+/// Has a handler answer every request to the location that is being read.
+pub fn answer_with<H: Handler>(cf: &Conf<'_>) {
+    // SAFETY: nobody else is looking at the configuration while it is read.
+    unsafe { (*core_loc_conf(cf)).handler = Some(handler::<H>) };
+}
 
 /// What a location says about the paths that it serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,16 +28,8 @@ pub enum Place {
 impl Place {
     /// The place whose configuration is being merged.
     pub fn of(cf: &Conf<'_>) -> Place {
-        // SAFETY: while configurations are merged, nginx puts the inner one into `cf.ctx`; the core
-        // module has a configuration in every place.
-        let core = unsafe {
-            let ctx = (*cf.as_ptr()).ctx.cast::<ngx_http_conf_ctx_t>();
-            &*(*ctx)
-                .loc_conf
-                .add(ngx_http_core_module.ctx_index)
-                .read()
-                .cast::<ngx_http_core_loc_conf_t>()
-        };
+        // SAFETY: nobody changes the configuration while it is merged.
+        let core = unsafe { &*core_loc_conf(cf) };
         // SAFETY: a location's name lives as long as the configuration.
         let name = unsafe { bytes(core.name) };
         if core.noname() != 0 {
@@ -42,6 +41,16 @@ impl Place {
         } else {
             Place::Prefix(name.to_vec())
         }
+    }
+}
+
+/// The configuration of nginx's core module in the place that is read or merged.
+fn core_loc_conf(cf: &Conf<'_>) -> *mut ngx_http_core_loc_conf_t {
+    // SAFETY: nginx puts the place that is read, or the inner one of two that are merged, into
+    // `cf.ctx`; the core module has a configuration in every place.
+    unsafe {
+        let ctx = (*cf.as_ptr()).ctx.cast::<ngx_http_conf_ctx_t>();
+        (*ctx).loc_conf.add(ngx_http_core_module.ctx_index).read().cast()
     }
 }
 

@@ -39,7 +39,7 @@ pub enum Outcome {
     Answered(ngx_int_t),
 }
 
-/// A handler of a phase.
+/// A handler of a phase, or of a location.
 pub trait Handler {
     /// What it does, for the log.
     const WHAT: &'static str;
@@ -78,7 +78,7 @@ pub(super) fn core_main_conf(cf: &Conf<'_>) -> *mut ngx_http_core_main_conf_t {
     }
 }
 
-unsafe extern "C" fn handler<H: Handler>(request: *mut ngx_http_request_t) -> ngx_int_t {
+pub(super) unsafe extern "C" fn handler<H: Handler>(request: *mut ngx_http_request_t) -> ngx_int_t {
     let outcome = guard(H::WHAT, H::FALLBACK, || {
         // SAFETY: nginx's own, valid for the call.
         H::handle(unsafe { Request::from_raw(request) })

@@ -5,13 +5,14 @@ use std::ptr::{self, NonNull};
 use std::slice;
 
 use nginx_sys::{
-    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_OPTIONS, ngx_http_request_t, ngx_list_part_t, ngx_list_t,
-    ngx_module_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_uint_t,
+    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_OPTIONS, ngx_http_arg, ngx_http_request_t,
+    ngx_list_part_t, ngx_list_t, ngx_module_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_uint_t,
 };
 use ngx::core::Pool;
 use thiserror::Error;
 
 use super::log::Log;
+use super::module::OK;
 
 /// A request. It lives until its pool is destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,17 @@ impl Request {
     pub fn path<'a>(self) -> &'a [u8] {
         // SAFETY: the path stays in the request's pool even if a rewrite replaces it.
         unsafe { bytes(self.raw().uri) }
+    }
+
+    /// The value of an argument in the query, as it stands there.
+    pub fn argument<'a>(self, name: &CStr) -> Option<&'a [u8]> {
+        let mut value = ngx_str_t::default();
+        // SAFETY: the name has that many bytes; the value is a part of the request's query.
+        unsafe {
+            let name_at = name.as_ptr().cast_mut().cast();
+            let rc = ngx_http_arg(self.as_ptr(), name_at, name.count_bytes(), &raw mut value);
+            (rc == OK).then(|| bytes(value))
+        }
     }
 
     /// The value of a header of the request.

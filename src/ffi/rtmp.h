@@ -5,6 +5,7 @@
 #include <ngx_channel.h>
 #include "ngx_rtmp.h"
 #include "ngx_rtmp_cmd_module.h"
+#include "ngx_rtmp_codec_module.h"
 #include "ngx_rtmp_version.h"
 
 /* An expression that bindgen cannot read as a macro. */

@@ -1,5 +1,6 @@
 //! An RTMP session of nginx-rtmp, and what can be asked of it.
 
+mod media;
 mod socket;
 
 use std::ffi::{CStr, c_void};

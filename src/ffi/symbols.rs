@@ -18,6 +18,8 @@ use super::rtmp::{
 pub struct Symbols {
     /// The core module, for its place among the configurations.
     pub core_module: *mut ngx_module_t,
+    /// The codec module, for what it keeps of a session.
+    pub codec_module: *mut ngx_module_t,
     /// Head of the publish chain (ngx_rtmp_cmd_module.h).
     pub publish: *mut ngx_rtmp_publish_pt,
     /// Head of the close chain.
@@ -65,6 +67,7 @@ pub fn resolve() -> Result<&'static Symbols, MissingSymbol> {
     let found = unsafe {
         Symbols {
             core_module: find(c"ngx_rtmp_core_module")?.cast(),
+            codec_module: find(c"ngx_rtmp_codec_module")?.cast(),
             publish: find(c"ngx_rtmp_publish")?.cast(),
             close_stream: find(c"ngx_rtmp_close_stream")?.cast(),
             play: find(c"ngx_rtmp_play")?.cast(),

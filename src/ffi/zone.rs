@@ -1,4 +1,5 @@
-//! The shared zone: the live table's memory and the mutex that every access holds.
+//! The shared zone: the live table's memory and the mutex that every access to it holds, and the
+//! counters, which need none.
 //!
 //! The mutex is the slab pool's own, because that is the one which nginx's master frees when a
 //! worker dies with it (ngx_process.c, ngx_unlock_mutexes). What the dead worker left half done is
@@ -12,6 +13,7 @@ use nginx_sys::{
     ngx_int_t, ngx_module_t, ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock,
     ngx_shmtx_unlock, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t,
 };
+use stagedoor_core::counters::Counters;
 use stagedoor_core::registry::{Entry, Header, Owner, Shape, Table};
 
 use super::conf::{Conf, Mistake};
@@ -73,6 +75,17 @@ impl Zone {
         };
         Some(action(&mut table))
     }
+
+    /// The counters; `None` if nginx has not made the zone.
+    pub fn counters<'a>(self) -> Option<&'a Counters> {
+        // SAFETY: the zone belongs to a cycle that lives, and a process uses no zone beyond its
+        // cycle; `init` put a `Memory` there. All of the counters are atomic.
+        unsafe {
+            let pool = self.0.as_ref().shm.addr.cast::<ngx_slab_pool_t>().as_ref()?;
+            let memory = NonNull::new(pool.data.cast::<Memory>())?;
+            Some(memory.as_ref().counters.as_ref())
+        }
+    }
 }
 
 /// The mutex, held.
@@ -102,11 +115,12 @@ impl Drop for Locked {
     }
 }
 
-/// What `slab_pool.data` points to: where the table lies, and its shape. It stands in front of the
-/// table in one allocation; every process has the zone at the same address.
+/// What `slab_pool.data` points to: where counters and table lie, and the table's shape. It stands in
+/// front of both in one allocation; every process has the zone at the same address.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Memory {
+    counters: NonNull<Counters>,
     table: NonNull<u8>,
     shape: Shape,
 }
@@ -128,7 +142,7 @@ impl<'a> Parts<'a> {
             assert!(size_of::<Owner>().is_multiple_of(align_of::<Entry>()));
             assert!(size_of::<Entry>().is_multiple_of(align_of::<u32>()));
         }
-        let Memory { table, shape } = memory;
+        let Memory { table, shape, .. } = memory;
         // SAFETY: `Shape::within` counted these four parts into the allocation, in this order the
         // asserts above keep each aligned, and zeroes are valid values of all of them.
         unsafe {
@@ -169,14 +183,20 @@ unsafe fn lay_out(pool: *mut ngx_slab_pool_t) -> ngx_int_t {
     unsafe {
         let bytes = (*pool).pfree * ngx_pagesize;
         let memory = NonNull::new(ngx_slab_alloc(pool, bytes).cast::<Memory>());
-        let shape = Shape::within(bytes.saturating_sub(size_of::<Memory>()));
+        let shape =
+            Shape::within(bytes.saturating_sub(size_of::<Memory>() + size_of::<Counters>()));
         let (Some(memory), Some(shape)) = (memory, shape) else {
             Log::cycle().emerg(format_args!("stagedoor_zone is too small to hold a live stream"));
             return ERROR;
         };
         memory.cast::<u8>().write_bytes(0, bytes);
-        const { assert!(size_of::<Memory>().is_multiple_of(align_of::<Header>())) };
-        let parts = Memory { table: memory.add(1).cast(), shape };
+        const {
+            assert!(size_of::<Memory>().is_multiple_of(align_of::<Counters>()));
+            assert!(size_of::<Counters>().is_multiple_of(align_of::<Header>()));
+        }
+        // Zeroes are the counters' start.
+        let counters = memory.add(1).cast::<Counters>();
+        let parts = Memory { counters, table: counters.add(1).cast(), shape };
         memory.write(parts);
         let parts = Parts::of(parts);
         Table::create(parts.header, parts.owners, parts.buckets, parts.entries);

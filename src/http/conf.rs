@@ -11,6 +11,7 @@ use stagedoor_core::hls::cors::{self, Cors};
 use stagedoor_core::hls::freshness::{Caching, Freshness};
 use thiserror::Error;
 
+use super::{LocationConf, status};
 use crate::core::CoreConf;
 use crate::ffi::conf::{Conf, Directive, Mistake, command, once};
 use crate::ffi::location::Place;
@@ -26,7 +27,7 @@ const DEFAULT_ERROR_CACHE: Freshness = Freshness::Seconds(1);
 const DEFAULT_LINGER: Duration = Duration::from_secs(30);
 
 /// The directives, for nginx's table.
-pub(super) const COMMANDS: [ngx_command_t; 9] = [
+pub(super) const COMMANDS: [ngx_command_t; 10] = [
     command::<Enable>(LOC_CONF),
     command::<Stream>(LOC_CONF),
     command::<SegmentCache>(LOC_CONF),
@@ -35,6 +36,7 @@ pub(super) const COMMANDS: [ngx_command_t; 9] = [
     command::<CorsOrigins>(LOC_CONF),
     command::<RequireLive>(LOC_CONF),
     command::<Linger>(LOC_CONF),
+    status::COMMAND,
     NO_COMMAND,
 ];
 
@@ -147,104 +149,104 @@ impl HlsConf {
 struct Enable;
 
 impl Directive for Enable {
-    type Conf = HlsConf;
+    type Conf = LocationConf;
     const NAME: &'static CStr = c"stagedoor_hls";
     const KIND: u32 = ANYWHERE | NGX_CONF_TAKE1;
 
-    fn set(cf: &Conf<'_>, conf: &mut HlsConf) -> Result<(), Mistake> {
-        once(&mut conf.enable, cf.flag()?)
+    fn set(cf: &Conf<'_>, conf: &mut LocationConf) -> Result<(), Mistake> {
+        once(&mut conf.hls.enable, cf.flag()?)
     }
 }
 
 struct Stream;
 
 impl Directive for Stream {
-    type Conf = HlsConf;
+    type Conf = LocationConf;
     const NAME: &'static CStr = c"stagedoor_hls_stream";
     const KIND: u32 = ANYWHERE | NGX_CONF_TAKE1;
 
-    fn set(cf: &Conf<'_>, conf: &mut HlsConf) -> Result<(), Mistake> {
+    fn set(cf: &Conf<'_>, conf: &mut LocationConf) -> Result<(), Mistake> {
         if cf.word(1).is_empty() {
             return Err(cf.value(1, "a name with variables in it, such as \"$1\""));
         }
-        once(&mut conf.stream, ComplexValue::first_argument(cf)?)
+        once(&mut conf.hls.stream, ComplexValue::first_argument(cf)?)
     }
 }
 
 struct SegmentCache;
 
 impl Directive for SegmentCache {
-    type Conf = HlsConf;
+    type Conf = LocationConf;
     const NAME: &'static CStr = c"stagedoor_hls_segment_cache";
     const KIND: u32 = ANYWHERE | NGX_CONF_TAKE1;
 
-    fn set(cf: &Conf<'_>, conf: &mut HlsConf) -> Result<(), Mistake> {
+    fn set(cf: &Conf<'_>, conf: &mut LocationConf) -> Result<(), Mistake> {
         let freshness = freshness(cf, "max", Freshness::Max)?;
-        once(&mut conf.segment_cache, freshness)
+        once(&mut conf.hls.segment_cache, freshness)
     }
 }
 
 struct ManifestCache;
 
 impl Directive for ManifestCache {
-    type Conf = HlsConf;
+    type Conf = LocationConf;
     const NAME: &'static CStr = c"stagedoor_hls_manifest_cache";
     const KIND: u32 = ANYWHERE | NGX_CONF_TAKE1;
 
-    fn set(cf: &Conf<'_>, conf: &mut HlsConf) -> Result<(), Mistake> {
+    fn set(cf: &Conf<'_>, conf: &mut LocationConf) -> Result<(), Mistake> {
         let freshness = freshness(cf, "off", Freshness::Off)?;
-        once(&mut conf.manifest_cache, freshness)
+        once(&mut conf.hls.manifest_cache, freshness)
     }
 }
 
 struct ErrorCache;
 
 impl Directive for ErrorCache {
-    type Conf = HlsConf;
+    type Conf = LocationConf;
     const NAME: &'static CStr = c"stagedoor_hls_error_cache";
     const KIND: u32 = ANYWHERE | NGX_CONF_TAKE1;
 
-    fn set(cf: &Conf<'_>, conf: &mut HlsConf) -> Result<(), Mistake> {
+    fn set(cf: &Conf<'_>, conf: &mut LocationConf) -> Result<(), Mistake> {
         let freshness = freshness(cf, "off", Freshness::Off)?;
-        once(&mut conf.error_cache, freshness)
+        once(&mut conf.hls.error_cache, freshness)
     }
 }
 
 struct CorsOrigins;
 
 impl Directive for CorsOrigins {
-    type Conf = HlsConf;
+    type Conf = LocationConf;
     const NAME: &'static CStr = c"stagedoor_hls_cors";
     const KIND: u32 = ANYWHERE | NGX_CONF_1MORE;
 
-    fn set(cf: &Conf<'_>, conf: &mut HlsConf) -> Result<(), Mistake> {
+    fn set(cf: &Conf<'_>, conf: &mut LocationConf) -> Result<(), Mistake> {
         let words: Vec<String> = (1..cf.words()).map(|index| cf.word(index)).collect();
         let origins = Cors::parse(&words).map_err(|index| cf.value(index + 1, cors::EXPECTED))?;
-        once(&mut conf.cors, origins)
+        once(&mut conf.hls.cors, origins)
     }
 }
 
 struct RequireLive;
 
 impl Directive for RequireLive {
-    type Conf = HlsConf;
+    type Conf = LocationConf;
     const NAME: &'static CStr = c"stagedoor_hls_require_live";
     const KIND: u32 = ANYWHERE | NGX_CONF_TAKE1;
 
-    fn set(cf: &Conf<'_>, conf: &mut HlsConf) -> Result<(), Mistake> {
-        once(&mut conf.require_live, (cf.flag()?, cf.place()))
+    fn set(cf: &Conf<'_>, conf: &mut LocationConf) -> Result<(), Mistake> {
+        once(&mut conf.hls.require_live, (cf.flag()?, cf.place()))
     }
 }
 
 struct Linger;
 
 impl Directive for Linger {
-    type Conf = HlsConf;
+    type Conf = LocationConf;
     const NAME: &'static CStr = c"stagedoor_hls_linger";
     const KIND: u32 = ANYWHERE | NGX_CONF_TAKE1;
 
-    fn set(cf: &Conf<'_>, conf: &mut HlsConf) -> Result<(), Mistake> {
-        once(&mut conf.linger, cf.time("a time such as \"30s\", or 0")?)
+    fn set(cf: &Conf<'_>, conf: &mut LocationConf) -> Result<(), Mistake> {
+        once(&mut conf.hls.linger, cf.time("a time such as \"30s\", or 0")?)
     }
 }
 

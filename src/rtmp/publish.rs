@@ -21,7 +21,9 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use nginx_sys::ngx_chain_t;
+use stagedoor_core::counters::Counters;
 use stagedoor_core::key::{KeyDigest, StreamKey};
+use stagedoor_core::media::Media;
 use stagedoor_core::policy::{Refusal, Stop};
 use stagedoor_core::publish::Publish;
 use stagedoor_core::registry::Stream;
@@ -34,7 +36,7 @@ use super::{AppConf, ngx_stagedoor_rtmp_module};
 use crate::core::CoreConf;
 use crate::ffi::event::Timer;
 use crate::ffi::session::{Attachment, Session, chunks};
-use crate::live::{LiveError, microseconds_since_1970};
+use crate::live::{self, LiveError, microseconds_since_1970};
 use crate::worker::{self, Asker, Carrier, LiveStream, Place, Ticket};
 
 /// What a session holds for this module.
@@ -94,6 +96,7 @@ struct Allowed {
 pub(super) fn received(session: Session, conf: &AppConf, message: *mut ngx_chain_t) {
     let Some(publisher) = Publisher::of(session) else {
         session.log().error(format_args!("stagedoor: publish refused: no memory for it"));
+        live::count(|counters| counters.refused(Refusal::Unavailable));
         session.send_error(Refusal::Unavailable.code(), Refusal::Unavailable.description());
         session.finalize();
         return;
@@ -145,7 +148,7 @@ impl Publisher {
 
     fn received(&self, conf: &AppConf, command: Result<Publish, impl std::fmt::Display>) {
         if let Some(why) = self.occupation() {
-            self.log_refusal(Refusal::AlreadyStreaming, None, why);
+            self.note_refusal(Refusal::AlreadyStreaming, None, why);
             return self.tell(Refusal::AlreadyStreaming);
         }
         if self.is_refused() {
@@ -287,19 +290,49 @@ impl Publisher {
         self.latency.is_over();
     }
 
+    /// A publish that was taken back is answered. Its wrong key is held back all the same.
+    fn answered_late(
+        &self,
+        conf: &AppConf,
+        question: Question,
+        next: Option<Question>,
+        answer: Result<Verdict, StoreError>,
+    ) {
+        match (answer, next) {
+            (Ok(Verdict::Unknown), next) => {
+                if next.is_some() {
+                    live::count(Counters::withdrawn);
+                }
+                self.decide(conf, question, Ok(Verdict::Unknown));
+            }
+            (_, Some(next)) => {
+                live::count(Counters::withdrawn);
+                self.ask(conf, next);
+            }
+            (_, None) => live::count(Counters::withdrawn),
+        }
+    }
+
+    /// The store has not answered in time.
+    fn refuse_late(&self, conf: &AppConf, question: Question) {
+        let why = format_args!("no answer within {} ms", timeout().as_millis()).to_string();
+        self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), why);
+    }
+
     fn expired(&self) {
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
-            (
-                State::Asking { ticket, question }
-                | State::Withdrawn { ticket, next: Some(question), .. },
-                Some(conf),
-            ) => {
-                worker::forget(&ticket);
-                let why = format_args!("no answer within {} ms", timeout().as_millis()).to_string();
-                self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), why);
+            (State::Asking { ticket, question }, Some(conf)) => {
+                worker::give_up(&ticket);
+                self.refuse_late(conf, question);
             }
-            (State::Withdrawn { ticket, .. }, _) => worker::forget(&ticket),
+            (State::Withdrawn { ticket, next, .. }, conf) => {
+                worker::give_up(&ticket);
+                live::count(Counters::withdrawn);
+                if let (Some(next), Some(conf)) = (next, conf) {
+                    self.refuse_late(conf, next);
+                }
+            }
             (State::Waiting { stream, publish }, Some(conf)) => {
                 worker::end(&stream, EndReason::Lost);
                 let why = format_args!(
@@ -331,13 +364,10 @@ impl Asker for Publisher {
                 self.decide(conf, question, answer);
             }
             (State::Withdrawn { question, next, .. }, Some(conf)) if !self.session.is_closing() => {
-                match (answer, next) {
-                    (Ok(Verdict::Unknown), _) => self.decide(conf, question, Ok(Verdict::Unknown)),
-                    (_, Some(next)) => self.ask(conf, next),
-                    (_, None) => {}
-                }
+                self.answered_late(conf, question, next, answer);
             }
-            (State::Asking { .. } | State::Withdrawn { .. }, _) => {}
+            (State::Asking { .. }, _) => live::count(Counters::withdrawn),
+            (State::Withdrawn { next, .. }, _) => withdraw_both(next),
             (state, _) => {
                 self.state.replace(state);
             }
@@ -346,6 +376,14 @@ impl Asker for Publisher {
 }
 
 impl Carrier for Publisher {
+    fn bytes_in(&self) -> u32 {
+        self.session.bytes_in()
+    }
+
+    fn media(&self) -> Media {
+        self.session.media()
+    }
+
     fn stop(&self, why: Stop) {
         let is_live = matches!(*self.state.borrow(), State::Live { .. });
         if is_live && !self.session.is_closing() {
@@ -377,6 +415,14 @@ impl Attachment for Publisher {
         self.latency.is_over();
         self.end(EndReason::Lost);
         self.state.replace(State::Refused);
+    }
+}
+
+/// Counts a publish that was taken back, and the one behind it that was never asked about.
+fn withdraw_both(next: Option<Question>) {
+    live::count(Counters::withdrawn);
+    if next.is_some() {
+        live::count(Counters::withdrawn);
     }
 }
 

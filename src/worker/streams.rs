@@ -6,18 +6,21 @@
 
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use stagedoor_core::counters::Counters;
 use stagedoor_core::key::KeyDigest;
+use stagedoor_core::media::Media;
+use stagedoor_core::meter::Meter;
 use stagedoor_core::policy::Stop;
 use stagedoor_core::registry::{Claim, LostStream, Standing, Stream, WaitError};
 use stagedoor_core::store::Admission;
 use stagedoor_core::store::thread::{EndReason, SessionEvent, SessionTag};
 
-use super::{Worker, with};
+use super::{Worker, meters, with};
 use crate::ffi::event::Timer;
 use crate::ffi::log::Log;
-use crate::live::LiveError;
+use crate::live::{self, LiveError};
 
 /// How often a worker that carries streams looks whether somebody wants a name of theirs: one lock
 /// and one comparison.
@@ -33,6 +36,12 @@ pub trait Carrier {
 
     /// The name that was waited for is free for this stream: [`take_up`] makes it live.
     fn inherited(&self);
+
+    /// nginx-rtmp's counter of what the session has received, in bytes.
+    fn bytes_in(&self) -> u32;
+
+    /// What the stream consists of.
+    fn media(&self) -> Media;
 }
 
 /// What becomes of a publish whose name is live already.
@@ -61,18 +70,28 @@ pub enum Place {
     Waiting(LiveStream),
 }
 
-struct Carried {
+/// A stream that is live.
+pub(super) struct Carried {
+    pub(super) claim: Claim,
+    pub(super) carrier: Weak<dyn Carrier>,
+    pub(super) meter: Meter,
+}
+
+/// A publish that waits.
+struct Waiting {
     claim: Claim,
     carrier: Weak<dyn Carrier>,
 }
 
 /// One worker's streams.
 pub(super) struct Streams {
-    carrying: HashMap<SessionTag, Carried>,
-    waiting: HashMap<SessionTag, Carried>,
+    pub(super) carrying: HashMap<SessionTag, Carried>,
+    waiting: HashMap<SessionTag, Waiting>,
     /// What the registry's count of wishes was at the last look.
     wishes: u32,
     timer: Timer,
+    /// Set while any stream is measured.
+    pub(super) measuring: Timer,
 }
 
 impl Streams {
@@ -82,6 +101,7 @@ impl Streams {
             waiting: HashMap::new(),
             wishes: 0,
             timer: Timer::new(log, look).cancelable(),
+            measuring: Timer::new(log, meters::measure).cancelable(),
         }
     }
 
@@ -119,7 +139,7 @@ pub fn go_live(
                             worker.mourn(lost);
                         }
                         let (claim, tag) = (claim?, worker.number());
-                        worker.streams.waiting.insert(tag, Carried { claim, carrier });
+                        worker.streams.waiting.insert(tag, Waiting { claim, carrier });
                         worker.streams.schedule();
                         return Ok(Place::Waiting(LiveStream { claim, tag }));
                     }
@@ -176,8 +196,12 @@ impl Worker {
     ) {
         let &LiveStream { claim, tag } = live;
         let &Stream { streamer_id, app, client_addr, .. } = stream;
-        self.streams.carrying.insert(tag, Carried { claim, carrier });
+        live::count(Counters::accepted);
+        let bytes_in = carrier.upgrade().map_or(0, |carrier| carrier.bytes_in());
+        let meter = Meter::new(bytes_in, Instant::now());
+        self.streams.carrying.insert(tag, Carried { claim, carrier, meter });
         self.streams.schedule();
+        self.start_measuring();
         let _ = self.store.record(SessionEvent::Started {
             tag,
             streamer_id,
@@ -190,7 +214,9 @@ impl Worker {
     }
 
     fn end(&mut self, tag: SessionTag, claim: Claim, reason: EndReason) {
-        self.registry.release(claim);
+        if self.registry.release(claim) {
+            live::count(|counters| counters.ended(reason, 1));
+        }
         let _ = self.store.unwatch(tag);
         let _ = self.store.record(SessionEvent::Stopped { tag, at: SystemTime::now(), reason });
     }

@@ -3,11 +3,15 @@
 //! tested without nginx.
 #![forbid(unsafe_code)]
 
+pub mod counters;
 pub mod hls;
 pub mod key;
+pub mod media;
+pub mod meter;
 pub mod policy;
 pub mod publish;
 pub mod registry;
+pub mod status;
 pub mod store;
 pub mod timestamp;
 pub mod username;

@@ -20,12 +20,14 @@
 mod ended;
 mod entry;
 mod handover;
+mod listing;
 mod owners;
 mod seats;
 mod shape;
 
 pub use entry::{Entry, Text};
 pub use handover::{Standing, WaitError};
+pub use listing::{Figures, Listed, PART};
 pub use owners::{Owner, OwnerSlot};
 pub use shape::Shape;
 

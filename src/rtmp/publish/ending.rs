@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stagedoor_core::counters::Counters;
 use stagedoor_core::key::KeyTag;
 use stagedoor_core::policy::{Refusal, Stop};
 use stagedoor_core::store::thread::EndReason;
@@ -9,6 +10,7 @@ use stagedoor_core::store::thread::EndReason;
 use super::super::AppConf;
 use super::{Publisher, State};
 use crate::ffi::log::Log;
+use crate::live;
 use crate::worker;
 
 /// How long a refused client may take to read the refusal and go, before it is cut off. A close at
@@ -24,7 +26,7 @@ impl Publisher {
         key: Option<KeyTag>,
         why: impl std::fmt::Display,
     ) {
-        self.log_refusal(refusal, key, why);
+        self.note_refusal(refusal, key, why);
         if refusal.is_held_back() && !conf.auth_delay().is_zero() {
             self.state.replace(State::Refusing(refusal));
             self.timer.set(conf.auth_delay());
@@ -49,12 +51,14 @@ impl Publisher {
         self.session.send_error(refusal.code(), refusal.description());
     }
 
-    pub(super) fn log_refusal(
+    /// Every publish that is refused passes here once.
+    pub(super) fn note_refusal(
         &self,
         refusal: Refusal,
         key: Option<KeyTag>,
         why: impl std::fmt::Display,
     ) {
+        live::count(|counters| counters.refused(refusal));
         let what = refusal.description().to_string_lossy();
         let app = self.session.app();
         let log = self.session.log();
@@ -89,12 +93,16 @@ impl Publisher {
                 self.withdraw(State::Withdrawn { ticket, question, next: None });
                 self.log_end(format_args!("stagedoor: publish withdrawn, key: {tag}"));
             }
-            State::Withdrawn { ticket, question, .. } => {
+            State::Withdrawn { ticket, question, next } => {
+                if next.is_some() {
+                    live::count(Counters::withdrawn);
+                }
                 self.withdraw(State::Withdrawn { ticket, question, next: None });
             }
             State::Waiting { stream, publish } => {
                 self.timer.stop();
                 worker::end(&stream, reason);
+                live::count(Counters::withdrawn);
                 self.log_end(format_args!(
                     "stagedoor: publish withdrawn, username: \"{}\", key: {}",
                     publish.username,
@@ -123,6 +131,7 @@ impl Publisher {
         } else if let State::Withdrawn { ticket, .. } = withdrawn {
             self.timer.stop();
             worker::forget(&ticket);
+            live::count(Counters::withdrawn);
         }
     }
 

@@ -17,6 +17,7 @@ use Fcntl       qw(F_SETLKW F_WRLCK SEEK_SET);
 use File::Path  qw(make_path);
 use JSON::PP    ();
 
+use Test::Answer  ();
 use Test::Nginx   ();
 use Test::Process ();
 use Test::Proc    qw(children is_halted is_running is_shutting_down sockets title);
@@ -147,6 +148,13 @@ sub config_test {
 sub master {
     my ($self) = @_;
     return $self->{t}->read_file('nginx.pid') =~ /(\d+)/ ? $1 : undef;
+}
+
+# What stagedoor_status in a location says.
+sub status {
+    my ($self, $path) = @_;
+    my $answer = Test::Answer::answer('GET', ($path // '/status') . '?format=json');
+    return JSON::PP::decode_json($answer->body());
 }
 
 # The pids of the workers that accept; with a count, waited for.

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::Stream;
 use super::seats::{Seat, Seats};
+use super::{Figures, Stream};
 
 /// The values of an entry's state.
 pub(super) struct State;
@@ -63,13 +63,14 @@ pub struct Entry {
     pub(super) newer: u32,
     pub(super) ended_at: u64,
     streamer_id: i64,
-    username: Text,
-    app: Text,
-    client_addr: Text,
+    pub(super) figures: Figures,
+    pub(super) username: Text,
+    pub(super) app: Text,
+    pub(super) client_addr: Text,
 }
 
 // DESIGN: at most 512 bytes of shared memory a live stream, with its share of the hash table.
-const _: () = assert!(size_of::<Entry>() + size_of::<u32>() <= 300);
+const _: () = assert!(size_of::<Entry>() + size_of::<u32>() <= 328);
 
 impl Entry {
     /// The public name.
@@ -116,6 +117,7 @@ impl Entry {
         self.streamer_id = stream.streamer_id;
         self.app = Text::cut(stream.app);
         self.client_addr = Text::cut(stream.client_addr);
+        self.figures = Figures::default();
         self.seats.take_up(stream.started_at);
     }
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod handover;
+mod listing;
 
 /// A table with memory of its own, opened anew for each step as a worker does under the lock.
 struct Memory {
