@@ -24,7 +24,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $origin = Test::Nginx->new()->has(qw/http rtmp stagedoor/);
-my $edge   = Test::Nginx->new()->has(qw/proxy cache/)->plan(31);
+my $edge   = Test::Nginx->new()->has(qw/proxy cache/)->plan(34);
 
 my $stagedoor = Test::Stagedoor->new($origin, init => 0);
 $stagedoor->{db} = $origin->testdir() . '/origin/stagedoor.db';
@@ -107,6 +107,16 @@ cmp_ok(time - $ended, '<=', 2.2, 'a second later at most');
 my $closed = direct($list);
 is(answer('GET', $list)->header('ETag'), $closed->header('ETag'), 'under the tag of the closed playlist');
 is(answer('GET', $list, headers => { 'If-None-Match' => $closed->header('ETag') })->status(), 304, 'by which it is revalidated');
+
+# the first to ask after a pause
+
+$c = Test::RTMP->new()->ready();
+is($c->publish($key)->{code}, 'NetStream.Publish.Start', 'the stream comes back');
+$c->send_media(5);
+ok(wait_for(sub { direct($list)->status() == 200 && direct($list)->body() !~ /ENDLIST/ }, 5), 'its playlist is open');
+wait_for(sub { 0 }, 2.2);    # longer than the origin lets it be kept, in whole seconds
+unlike(answer('GET', $list)->body(), qr/ENDLIST/, 'the edge answers nobody from the past');
+$c->close();
 
 ###############################################################################
 

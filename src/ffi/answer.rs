@@ -32,6 +32,17 @@ impl Request {
         }
     }
 
+    /// Whether the body is in parts that are each of the file's type (RFC 9110, section 14.6).
+    pub fn is_multipart(self) -> bool {
+        self.raw().headers_out.content_type.as_bytes().starts_with(b"multipart/byteranges")
+    }
+
+    /// Whether the answer stands for another one, by `error_page`: what goes out under this name
+    /// is not what the name stands for.
+    pub fn is_substitute(self) -> bool {
+        self.raw().error_page() != 0
+    }
+
     /// The values of a header of the answer.
     pub fn answer_header<'a>(self, name: &'static CStr) -> impl Iterator<Item = &'a [u8]> {
         elements(&self.raw().headers_out.headers)

@@ -21,11 +21,15 @@ impl HeaderFilter for HlsHeaders {
         let Some(conf) = hls_conf(request).filter(|_| request.is_main()) else { return Ok(()) };
         let format = path::classify(request.path());
         let status = request.status();
+        let is_file = request.method() == Method::Read && !request.is_substitute();
         let kind = format.map(|format| format.kind);
-        if let Some(headers) = conf.caching().and_then(|caching| caching.headers(status, kind)) {
+        let headers = conf.caching().and_then(|caching| caching.headers(status, kind, is_file));
+        if let Some(headers) = headers {
             set_freshness(request, headers)?;
         }
-        if let (200 | 206, Some(format)) = (status, format) {
+        if let (200 | 206, Some(format)) = (status, format)
+            && !request.is_multipart()
+        {
             request.set_content_type(format.mime);
         }
         let is_preflight = request.method() == Method::Options && status == 204;

@@ -70,5 +70,6 @@ fn name(request: Request, conf: &HlsConf) -> Option<String> {
             path::stream(request.path(), conf.prefix()?, format.kind)?
         }
     };
-    (!name.is_empty()).then(|| name.to_owned())
+    // The variable may end up in a header or a log.
+    (!name.is_empty() && !name.contains(char::is_control)).then(|| name.to_owned())
 }

@@ -64,10 +64,11 @@ impl Caching {
     }
 
     /// The lines of an answer with this status, for what the path is; `None` leaves an answer as it
-    /// is. A status other than 200, 206 and 304 never gets the freshness of the file; 204 answers
-    /// OPTIONS.
-    pub fn headers(&self, status: u16, kind: Option<Kind>) -> Option<&CacheHeaders> {
+    /// is. A status other than 200, 206 and 304 never gets the freshness of the file, nor does an
+    /// answer that is not the file, by `error_page` or to another method; 204 answers OPTIONS.
+    pub fn headers(&self, status: u16, kind: Option<Kind>, is_file: bool) -> Option<&CacheHeaders> {
         match (status, kind) {
+            (200 | 206 | 304, Some(_)) if !is_file => Some(&self.failure),
             (200 | 206 | 304, Some(Kind::Segment)) => Some(&self.segment),
             (200 | 206 | 304, Some(Kind::Playlist | Kind::Reused)) => Some(&self.manifest),
             (200 | 206 | 304, Some(Kind::Key)) => Some(&self.key),
@@ -107,7 +108,7 @@ mod tests {
     }
 
     fn lines(caching: &Caching, status: u16, kind: Kind) -> Option<(&str, Expires)> {
-        let headers = caching.headers(status, Some(kind))?;
+        let headers = caching.headers(status, Some(kind), true)?;
         Some((headers.cache_control.as_str(), headers.expires))
     }
 
@@ -160,7 +161,7 @@ mod tests {
     fn an_answer_to_options_is_not_stored_and_a_redirect_stays_as_it_is() {
         assert_eq!(lines(&defaults(), 204, Kind::Segment), Some(("no-store", Expires::Absent)));
         assert_eq!(lines(&defaults(), 302, Kind::Segment), None);
-        assert_eq!(defaults().headers(200, None), None);
+        assert_eq!(defaults().headers(200, None, true), None);
     }
 
     proptest! {
@@ -172,12 +173,22 @@ mod tests {
                 Some(Kind::Key), None][kind];
             let caching =
                 Caching::new(Freshness::Seconds(segment), Freshness::Max, Freshness::Seconds(error));
-            let headers = caching.headers(status, kind).unwrap();
+            let headers = caching.headers(status, kind, true).unwrap();
             let age = headers.cache_control.strip_prefix("max-age=");
             match age {
                 Some(age) => prop_assert_eq!(age.parse::<u32>().unwrap(), error),
                 None => prop_assert!(headers.cache_control.starts_with("no-")),
             }
         }
+    }
+
+    #[test]
+    fn what_is_not_the_file_is_never_kept_as_the_file() {
+        let caching = defaults();
+        for kind in [Kind::Segment, Kind::Playlist, Kind::Reused, Kind::Key] {
+            let headers = caching.headers(200, Some(kind), false).unwrap();
+            assert_eq!(headers.cache_control, "no-store");
+        }
+        assert_eq!(caching.headers(404, Some(Kind::Segment), false), Some(&caching.error));
     }
 }
