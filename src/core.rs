@@ -190,9 +190,12 @@ unsafe extern "C" fn exit_process(_cycle: *mut ngx_cycle_t) {
 unsafe extern "C" fn create_conf(cycle: *mut ngx_cycle_t) -> *mut c_void {
     guard("the main configuration", std::ptr::null_mut(), || {
         // SAFETY: the cycle is the one being set up.
-        let (pool, is_first_cycle) = unsafe {
+        let (pool, is_first) = unsafe {
             (Pool::from_ngx_pool((*cycle).pool), (*(*cycle).old_cycle).conf_ctx.is_null())
         };
+        // A binary upgrade hands its sockets on in this variable (nginx.c): then the old server's
+        // streams are still live.
+        let is_first_cycle = is_first && std::env::var_os("NGINX").is_none();
         pool.allocate(CoreConf { is_first_cycle, ..CoreConf::default() }).cast::<c_void>()
     })
 }

@@ -10,7 +10,7 @@ mod publish;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
 use nginx_sys::{
@@ -179,7 +179,9 @@ enum InstallError {
 static STOCK_PUBLISH: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
 /// Whether publishing needs a key anywhere; where not, sessions are left wholly alone.
-static NEEDED: AtomicBool = AtomicBool::new(false);
+fn is_needed() -> bool {
+    CoreConf::current().is_some_and(CoreConf::is_needed)
+}
 
 fn stock_publish() -> ngx_rtmp_handler_pt {
     let handler = STOCK_PUBLISH.load(Ordering::Relaxed);
@@ -191,7 +193,6 @@ unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     guard("the RTMP module's installation", ERROR, || {
         // SAFETY: nginx-rtmp's own, valid for the call.
         let cf = unsafe { Conf::from_raw(cf) };
-        NEEDED.store(CoreConf::of(&cf).is_some_and(CoreConf::is_needed), Ordering::Relaxed);
         match install(&cf) {
             Ok(()) => OK,
             Err(error) => {
@@ -281,7 +282,7 @@ unsafe extern "C" fn on_publish(
                 publish::received(view, conf, message);
                 OK
             }
-            (false, None) if NEEDED.load(Ordering::Relaxed) => {
+            (false, None) if is_needed() => {
                 view.log().warn(format_args!("stagedoor: publish refused: it came before connect"));
                 live::count(|counters| counters.refused(Refusal::InvalidKey));
                 ERROR
@@ -305,7 +306,7 @@ unsafe extern "C" fn connected(
     guard("a connection", ERROR, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let session = unsafe { Session::from_raw(session) };
-        if !NEEDED.load(Ordering::Relaxed) || session.has_known_layout() {
+        if !is_needed() || session.has_known_layout() {
             return OK;
         }
         Log::cycle().error(format_args!(
@@ -326,7 +327,7 @@ unsafe extern "C" fn handshake_done(
     guard("a handshake", OK, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let session = unsafe { Session::from_raw(session) };
-        if NEEDED.load(Ordering::Relaxed) && !session.is_auto_pushed() && !session.is_relay() {
+        if is_needed() && !session.is_auto_pushed() && !session.is_relay() {
             latency::handshake_done(session);
         }
         OK

@@ -120,6 +120,7 @@ is(pictures($t->testdir() . '/hls/benw'), $live->pictures(), 'the playlist has e
 is(publish($key), 'NetStream.Publish.Start', 'and the name is free');
 $_->close() for $live, $player;
 ok(wait_for(sub { !$stagedoor->old_workers() }, 5), 'no old worker is left');
+wait_for(sub { !grep { !$_->{stopped_at} } @{$stagedoor->json('sessions')} }, 3);
 is_deeply([sort map { "$_->{username}: $_->{end_reason}" } @{$stagedoor->json('sessions')}],
     ['benw: closed by client', 'benw: closed by client', 'third: closed by client', 'waiting: closed by client'],
     'the history has them all');

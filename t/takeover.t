@@ -135,15 +135,15 @@ ok(!$third->is_closed(), 'and the stream that is live does not notice');
 
 # one that gives up while it waits
 
+my ($aborts, $closes, $late) = map { $stagedoor->client_on($workers[0]) } 1 .. 3;
 kill STOP => $workers[1];
-for my $leave (sub { $_[0]->abort() }, sub { $_[0]->close_stream() }) {
-    my $c = $stagedoor->client_on([grep { $_ != $workers[1] } @workers]);
+for my $leave ([$aborts, 'abort'], [$closes, 'close_stream']) {
+    my ($c, $how) = @$leave;
     $c->send_publish($key{benw});
     wait_for(sub { 0 }, 0.2);
-    $leave->($c);
+    $c->$how();
     wait_for(sub { $stagedoor->log_lines(text => qr/publish withdrawn, username: "benw"/) }, 2);
 }
-my $late = $stagedoor->client_on([grep { $_ != $workers[1] } @workers]);
 is($late->publish($key{benw})->{description}, 'Already streaming', 'a worker that hangs is waited for no longer than a key');
 kill CONT => $workers[1];
 wait_for(sub { 0 }, 0.5);
@@ -151,9 +151,8 @@ ok(!$third->is_closed(), 'who gave up takes nothing over');
 
 # the worker of the old stream dies, and that of one that waits
 
+my $waiting = $stagedoor->client_on(my $worker = $workers[2]);
 kill STOP => $workers[1];
-my $waiting = $stagedoor->client_on([$workers[2], $workers[3]]);
-my $worker = $stagedoor->worker_of($waiting);
 $waiting->send_publish($key{benw});
 wait_for(sub { 0 }, 0.2);
 $stagedoor->kill_worker($worker);
@@ -163,8 +162,9 @@ ok(!$third->is_closed(), 'a worker that dies takes nothing over');
 @workers = $stagedoor->workers(4);
 my $fourth = takes_over((grep { $_ != $stagedoor->worker_of($third) } @workers)[0], 'benw', 'after that');
 wait_for(sub { 0 }, 1.1);
-kill STOP => my $hung = $stagedoor->worker_of($fourth);
-$waiting = $stagedoor->client_on([grep { $_ != $hung } @workers]);
+my $hung = $stagedoor->worker_of($fourth);
+$waiting = $stagedoor->client_on((grep { $_ != $hung } @workers)[0]);
+kill STOP => $hung;
 $waiting->send_publish($key{benw});
 wait_for(sub { 0 }, 0.2);
 $stagedoor->kill_worker($hung);

@@ -69,8 +69,17 @@ impl Session {
     }
 
     /// Another worker of this server sends this stream here (rtmp_auto_push).
+    ///
+    /// nginx-rtmp says so of every session that comes over a Unix socket, also over one that the
+    /// configuration listens on. Its own are known by the address they give themselves
+    /// (ngx_rtmp_auto_push_module.c, ngx_rtmp_auto_push_init_process), which no `listen` can have;
+    /// only the workers' user can connect to them.
     pub fn is_auto_pushed(self) -> bool {
+        // SAFETY: the listening socket of a connection lives as long as the worker's cycle; a
+        // connection that this server made has none.
+        let listening = unsafe { self.connection().listening.as_ref() };
         self.raw().auto_pushed() != 0
+            && listening.is_some_and(|listening| listening.addr_text.as_bytes() == b"worker_socket")
     }
 
     /// This server is the client (relay push or pull).

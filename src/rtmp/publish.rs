@@ -21,7 +21,6 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use nginx_sys::ngx_chain_t;
-use stagedoor_core::counters::Counters;
 use stagedoor_core::key::{KeyDigest, StreamKey};
 use stagedoor_core::media::Media;
 use stagedoor_core::policy::{Refusal, Stop};
@@ -62,7 +61,11 @@ enum State {
     #[default]
     Idle,
     /// The store was asked.
-    Asking { ticket: Ticket, key: KeyDigest, kind: &'static str },
+    Asking { ticket: Ticket, question: Question },
+    /// The publish was taken back before its answer came. The session is answered once more: a
+    /// wrong key is held back all the same, and one session cannot ask faster than the store
+    /// answers. What it wants to publish by then is asked after that.
+    Withdrawn { ticket: Ticket, question: Question, next: Option<Question> },
     /// The streamer's other stream was asked to end.
     Waiting { stream: LiveStream, publish: Allowed },
     /// The answer is no, and held back.
@@ -73,13 +76,19 @@ enum State {
     Live { stream: LiveStream, username: Username },
 }
 
+/// Whether this key may publish.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    key: KeyDigest,
+    kind: &'static str,
+}
+
 /// A publish that the store allows.
 #[derive(Debug)]
 struct Allowed {
     streamer_id: i64,
     username: Username,
-    key: KeyDigest,
-    kind: &'static str,
+    question: Question,
 }
 
 /// Takes a `publish` command to an application that needs a key.
@@ -149,7 +158,12 @@ impl Publisher {
             Err(error) => return self.refuse(Refusal::InvalidKey, conf, None, error),
         };
         match StreamKey::parse(command.key()) {
-            Ok(key) => self.ask(conf, key.digest(), command.kind()),
+            Ok(key) => {
+                let question = Question { key: key.digest(), kind: command.kind() };
+                if !self.ask_later(question) {
+                    self.ask(conf, question);
+                }
+            }
             Err(error) => {
                 let tag = KeyDigest::of(command.key()).tag();
                 self.refuse(Refusal::InvalidKey, conf, Some(tag), error);
@@ -163,8 +177,8 @@ impl Publisher {
             return Some("this session is playing".to_owned());
         }
         match &*self.state.borrow() {
-            State::Asking { key, .. } => {
-                Some(format!("this session waits with key: {}", key.tag()))
+            State::Asking { question, .. } | State::Withdrawn { next: Some(question), .. } => {
+                Some(format!("this session waits with key: {}", question.key.tag()))
             }
             State::Waiting { publish, .. } => {
                 Some(format!("this session waits, username: \"{}\"", publish.username))
@@ -172,7 +186,10 @@ impl Publisher {
             State::Live { username, .. } => {
                 Some(format!("this session is publishing, username: \"{username}\""))
             }
-            State::Idle | State::Refusing(_) | State::Refused => None,
+            State::Idle
+            | State::Withdrawn { next: None, .. }
+            | State::Refusing(_)
+            | State::Refused => None,
         }
     }
 
@@ -181,29 +198,37 @@ impl Publisher {
         matches!(*self.state.borrow(), State::Refusing(_) | State::Refused)
     }
 
-    fn ask(&self, conf: &AppConf, key: KeyDigest, kind: &'static str) {
+    fn ask(&self, conf: &AppConf, question: Question) {
         let asker: Weak<dyn Asker> = self.me.clone();
-        match worker::ask(key, asker) {
+        match worker::ask(question.key, asker) {
             Ok(ticket) => {
-                self.state.replace(State::Asking { ticket, key, kind });
+                self.state.replace(State::Asking { ticket, question });
                 self.timer.set(timeout());
             }
-            Err(error) => self.refuse(Refusal::Unavailable, conf, Some(key.tag()), error),
+            Err(error) => {
+                self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), error);
+            }
+        }
+    }
+
+    /// Keeps a question until the one before, which was taken back, is answered. Says whether
+    /// there is one.
+    fn ask_later(&self, question: Question) -> bool {
+        match &mut *self.state.borrow_mut() {
+            State::Withdrawn { next, .. } => {
+                *next = Some(question);
+                true
+            }
+            _ => false,
         }
     }
 
     /// The store has answered.
-    fn decide(
-        &self,
-        conf: &AppConf,
-        key: KeyDigest,
-        kind: &'static str,
-        answer: Result<Verdict, StoreError>,
-    ) {
-        let tag = Some(key.tag());
+    fn decide(&self, conf: &AppConf, question: Question, answer: Result<Verdict, StoreError>) {
+        let tag = Some(question.key.tag());
         let username = match answer {
             Ok(Verdict::Allowed { streamer_id, username }) => {
-                return self.go_live(conf, Allowed { streamer_id, username, key, kind });
+                return self.go_live(conf, Allowed { streamer_id, username, question });
             }
             Ok(Verdict::Inactive { username }) => username,
             Ok(Verdict::Unknown) => {
@@ -216,7 +241,7 @@ impl Publisher {
 
     fn go_live(&self, conf: &AppConf, publish: Allowed) {
         let stream = self.stream(&publish);
-        match worker::go_live(&stream, publish.key, conf.duplicate(), self.me.clone()) {
+        match worker::go_live(&stream, publish.question.key, conf.duplicate(), self.me.clone()) {
             Ok(Place::Live(stream)) => self.begin(stream, publish),
             Ok(Place::Waiting(stream)) => {
                 self.state.replace(State::Waiting { stream, publish });
@@ -228,7 +253,7 @@ impl Publisher {
                     _ => Refusal::Unavailable,
                 };
                 let why = format_args!("{error}, username: \"{}\"", publish.username).to_string();
-                self.refuse(refusal, conf, Some(publish.key.tag()), why);
+                self.refuse(refusal, conf, Some(publish.question.key.tag()), why);
             }
         }
     }
@@ -246,14 +271,14 @@ impl Publisher {
 
     /// The name is this stream's.
     fn begin(&self, stream: LiveStream, publish: Allowed) {
-        let Allowed { username, key, kind, .. } = publish;
+        let Allowed { username, question, .. } = publish;
         let app = self.session.app();
         self.session.log().notice(format_args!(
             "stagedoor: publish accepted, username: \"{username}\", app: \"{app}\", key: {}",
-            key.tag()
+            question.key.tag()
         ));
         self.state.replace(State::Live { stream, username: username.clone() });
-        let agreed = self.session.publish(username.as_str(), kind);
+        let agreed = self.session.publish(username.as_str(), question.kind);
         if !agreed {
             self.session.log().warn(format_args!(
                 "stagedoor: publish stopped by another module of nginx-rtmp, username: \
@@ -264,13 +289,25 @@ impl Publisher {
         self.latency.is_over();
     }
 
+    fn give_up(&self, conf: &AppConf, ticket: &Ticket, question: Question) {
+        worker::give_up(ticket);
+        let why = format_args!("no answer within {} ms", timeout().as_millis()).to_string();
+        self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), why);
+    }
+
     fn expired(&self) {
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
-            (State::Asking { ticket, key, .. }, Some(conf)) => {
+            (State::Asking { ticket, question }, Some(conf)) => {
+                self.give_up(conf, &ticket, question);
+            }
+            (State::Withdrawn { ticket, next: Some(next), .. }, Some(conf)) => {
+                count_withdrawn(None);
+                self.give_up(conf, &ticket, next);
+            }
+            (State::Withdrawn { ticket, next, .. }, _) => {
                 worker::give_up(&ticket);
-                let why = format_args!("no answer within {} ms", timeout().as_millis()).to_string();
-                self.refuse(Refusal::Unavailable, conf, Some(key.tag()), why);
+                count_withdrawn(next);
             }
             (State::Waiting { stream, publish }, Some(conf)) => {
                 worker::end(&stream, EndReason::Lost);
@@ -280,7 +317,7 @@ impl Publisher {
                     publish.username
                 )
                 .to_string();
-                self.refuse(Refusal::AlreadyStreaming, conf, Some(publish.key.tag()), why);
+                self.refuse(Refusal::AlreadyStreaming, conf, Some(publish.question.key.tag()), why);
             }
             (State::Refusing(refusal), _) => self.turn_away(refusal),
             (State::Refused, _) => {
@@ -299,10 +336,25 @@ impl Asker for Publisher {
         self.timer.stop();
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
-            (State::Asking { key, kind, .. }, Some(conf)) if !self.session.is_closing() => {
-                self.decide(conf, key, kind, answer);
+            (State::Asking { question, .. }, Some(conf)) if !self.session.is_closing() => {
+                self.decide(conf, question, answer);
             }
-            (State::Asking { .. }, _) => live::count(Counters::withdrawn),
+            (State::Withdrawn { question, next, .. }, Some(conf)) if !self.session.is_closing() => {
+                match (answer, next) {
+                    (Ok(Verdict::Unknown), next) => {
+                        // It is refused, and so is the session: nobody hears of the next one.
+                        live::count(|counters| counters.withdrawn(usize::from(next.is_some())));
+                        self.decide(conf, question, Ok(Verdict::Unknown));
+                    }
+                    (_, Some(next)) => {
+                        count_withdrawn(None);
+                        self.ask(conf, next);
+                    }
+                    (_, None) => count_withdrawn(None),
+                }
+            }
+            (State::Asking { .. }, _) => count_withdrawn(None),
+            (State::Withdrawn { next, .. }, _) => count_withdrawn(next),
             (state, _) => {
                 self.state.replace(state);
             }
@@ -333,7 +385,7 @@ impl Carrier for Publisher {
         match self.state.take() {
             State::Waiting { stream, publish } => {
                 self.timer.stop();
-                worker::take_up(&stream, &self.stream(&publish), publish.key);
+                worker::take_up(&stream, &self.stream(&publish), publish.question.key);
                 self.begin(stream, publish);
             }
             state => {
@@ -351,6 +403,11 @@ impl Attachment for Publisher {
         self.end(EndReason::Lost);
         self.state.replace(State::Refused);
     }
+}
+
+/// Counts a publish that was taken back, and the one that was to be asked after it.
+fn count_withdrawn(next: Option<Question>) {
+    live::count(|counters| counters.withdrawn(1 + usize::from(next.is_some())));
 }
 
 fn timeout() -> Duration {

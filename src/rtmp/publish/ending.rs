@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use stagedoor_core::counters::Counters;
 use stagedoor_core::key::KeyTag;
 use stagedoor_core::policy::{Refusal, Stop};
 use stagedoor_core::store::thread::EndReason;
 
 use super::super::AppConf;
-use super::{Publisher, State};
+use super::{Publisher, State, count_withdrawn};
 use crate::ffi::log::Log;
 use crate::live;
 use crate::worker;
@@ -88,20 +87,25 @@ impl Publisher {
         let state = self.state.take();
         match state {
             State::Idle => {}
-            State::Asking { ticket, key, .. } => {
-                self.timer.stop();
-                worker::forget(&ticket);
-                live::count(Counters::withdrawn);
-                self.log_end(format_args!("stagedoor: publish withdrawn, key: {}", key.tag()));
+            State::Asking { ticket, question } => {
+                let tag = question.key.tag();
+                self.withdraw(State::Withdrawn { ticket, question, next: None });
+                self.log_end(format_args!("stagedoor: publish withdrawn, key: {tag}"));
+            }
+            State::Withdrawn { ticket, question, next } => {
+                if next.is_some() {
+                    count_withdrawn(None);
+                }
+                self.withdraw(State::Withdrawn { ticket, question, next: None });
             }
             State::Waiting { stream, publish } => {
                 self.timer.stop();
                 worker::end(&stream, reason);
-                live::count(Counters::withdrawn);
+                count_withdrawn(None);
                 self.log_end(format_args!(
                     "stagedoor: publish withdrawn, username: \"{}\", key: {}",
                     publish.username,
-                    publish.key.tag()
+                    publish.question.key.tag()
                 ));
             }
             State::Live { stream, username } => {
@@ -115,6 +119,18 @@ impl Publisher {
             State::Refusing(_) | State::Refused => {
                 self.state.replace(state);
             }
+        }
+    }
+
+    /// Goes on without a publish whose answer is still to come; a session that ends does not wait
+    /// for it.
+    fn withdraw(&self, withdrawn: State) {
+        if !self.is_detached.get() && !self.session.is_closing() {
+            self.state.replace(withdrawn);
+        } else if let State::Withdrawn { ticket, .. } = withdrawn {
+            self.timer.stop();
+            worker::forget(&ticket);
+            count_withdrawn(None);
         }
     }
 

@@ -16,6 +16,7 @@ use warnings;
 
 use IO::Select       ();
 use IO::Socket::INET ();
+use IO::Socket::UNIX ();
 use List::Util       qw(min);
 use Scalar::Util     qw(refaddr weaken);
 use Socket           qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY);
@@ -62,18 +63,30 @@ sub new {
     }, $class;
     $self->{tc_url} //= "rtmp://$self->{host}:$self->{port}/$self->{app}";
 
-    $self->{socket} = IO::Socket::INET->new(
-        Proto    => 'tcp',
-        PeerAddr => "$self->{host}:$self->{port}",
-        ($arg{from} ? (LocalAddr => $arg{from}) : ()),
-        Timeout  => $self->{timeout},
-    ) or die "RTMP: can't connect to $self->{host}:$self->{port}: $@\n";
+    $self->{socket} = $self->{unix} ? $self->_connect_unix() : $self->_connect_tcp();
     $self->{times}{connected} = time;
     $self->{socket}->blocking(0);
-    setsockopt $self->{socket}, IPPROTO_TCP, TCP_NODELAY, 1 if $self->{nodelay};
 
     weaken($clients{refaddr $self} = $self);
     return $self;
+}
+
+sub _connect_tcp {
+    my ($self) = @_;
+    my $socket = IO::Socket::INET->new(
+        Proto    => 'tcp',
+        PeerAddr => "$self->{host}:$self->{port}",
+        ($self->{from} ? (LocalAddr => $self->{from}) : ()),
+        Timeout  => $self->{timeout},
+    ) or die "RTMP: can't connect to $self->{host}:$self->{port}: $@\n";
+    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1 if $self->{nodelay};
+    return $socket;
+}
+
+sub _connect_unix {
+    my ($self) = @_;
+    return IO::Socket::UNIX->new(Peer => $self->{unix})
+        // die "RTMP: can't connect to $self->{unix}: $!\n";
 }
 
 # Times of what happened: syn, connected, handshaken, publish (sent), status (received), closed.
