@@ -146,9 +146,9 @@ $lock->kill();
 is($told{unavailable} - $before{unavailable}, 3, 'a database that does not answer');
 my $then = $stagedoor->status();
 is($then->{refusals}{unavailable} - $status->{refusals}{unavailable}, 3, 'is counted');
-is($then->{store}{errors} - $status->{store}{errors}, 4, 'each question as its error, too');
-is($then->{store}{answers} - $status->{store}{answers}, 4, 'and as an answer that took that long');
-cmp_ok($then->{store}{seconds} - $status->{store}{seconds}, '>=', 1.15, 'in seconds');
+is($then->{store}{errors} - $status->{store}{errors}, 4, 'as its errors, too, with the one that was taken back');
+is($then->{store}{answers} - $status->{store}{answers}, 4, 'and as answers that took that long');
+cmp_ok($then->{store}{seconds} - $status->{store}{seconds}, '>=', 0.85, 'in seconds');
 
 # every stream has ended, as its own client or the kernel told
 

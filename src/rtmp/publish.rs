@@ -14,6 +14,7 @@
 //! ends the session ends the publish, by way of [`Publisher::end`] or [`Attachment::detached`]; how
 //! it ends is [`ending`].
 
+mod asking;
 mod ending;
 
 use std::cell::{Cell, RefCell};
@@ -21,13 +22,13 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use nginx_sys::ngx_chain_t;
-use stagedoor_core::key::{KeyDigest, StreamKey};
+use stagedoor_core::counters::Counters;
+use stagedoor_core::key::KeyDigest;
 use stagedoor_core::media::Media;
 use stagedoor_core::policy::{Refusal, Stop};
 use stagedoor_core::publish::Publish;
 use stagedoor_core::registry::Stream;
 use stagedoor_core::store::thread::EndReason;
-use stagedoor_core::store::{StoreError, Verdict};
 use stagedoor_core::username::Username;
 
 use super::latency::Latency;
@@ -36,7 +37,7 @@ use crate::core::CoreConf;
 use crate::ffi::event::Timer;
 use crate::ffi::session::{Attachment, Session, chunks};
 use crate::live::{self, LiveError, microseconds_since_1970};
-use crate::worker::{self, Asker, Carrier, LiveStream, Place, Ticket};
+use crate::worker::{self, Carrier, LiveStream, Place, Ticket};
 
 /// What a session holds for this module.
 #[derive(Debug)]
@@ -145,100 +146,6 @@ impl Publisher {
         self.latency.is_over();
     }
 
-    fn received(&self, conf: &AppConf, command: Result<Publish, impl std::fmt::Display>) {
-        if let Some(why) = self.occupation() {
-            self.note_refusal(Refusal::AlreadyStreaming, None, why);
-            return self.tell(Refusal::AlreadyStreaming);
-        }
-        if self.is_refused() {
-            return;
-        }
-        let command = match command {
-            Ok(command) => command,
-            Err(error) => return self.refuse(Refusal::InvalidKey, conf, None, error),
-        };
-        match StreamKey::parse(command.key()) {
-            Ok(key) => {
-                let question = Question { key: key.digest(), kind: command.kind() };
-                if !self.ask_later(question) {
-                    self.ask(conf, question);
-                }
-            }
-            Err(error) => {
-                let tag = KeyDigest::of(command.key()).tag();
-                self.refuse(Refusal::InvalidKey, conf, Some(tag), error);
-            }
-        }
-    }
-
-    /// What keeps the session from another publish.
-    fn occupation(&self) -> Option<String> {
-        if self.is_playing.get() {
-            return Some("this session is playing".to_owned());
-        }
-        match &*self.state.borrow() {
-            State::Asking { question, .. } | State::Withdrawn { next: Some(question), .. } => {
-                Some(format!("this session waits with key: {}", question.key.tag()))
-            }
-            State::Waiting { publish, .. } => {
-                Some(format!("this session waits, username: \"{}\"", publish.username))
-            }
-            State::Live { username, .. } => {
-                Some(format!("this session is publishing, username: \"{username}\""))
-            }
-            State::Idle
-            | State::Withdrawn { next: None, .. }
-            | State::Refusing(_)
-            | State::Refused => None,
-        }
-    }
-
-    /// Whether the answer to an earlier publish is on its way, or out.
-    fn is_refused(&self) -> bool {
-        matches!(*self.state.borrow(), State::Refusing(_) | State::Refused)
-    }
-
-    fn ask(&self, conf: &AppConf, question: Question) {
-        let asker: Weak<dyn Asker> = self.me.clone();
-        match worker::ask(question.key, asker) {
-            Ok(ticket) => {
-                self.state.replace(State::Asking { ticket, question });
-                self.timer.set(timeout());
-            }
-            Err(error) => {
-                self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), error);
-            }
-        }
-    }
-
-    /// Keeps a question until the one before, which was taken back, is answered. Says whether
-    /// there is one.
-    fn ask_later(&self, question: Question) -> bool {
-        match &mut *self.state.borrow_mut() {
-            State::Withdrawn { next, .. } => {
-                *next = Some(question);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The store has answered.
-    fn decide(&self, conf: &AppConf, question: Question, answer: Result<Verdict, StoreError>) {
-        let tag = Some(question.key.tag());
-        let username = match answer {
-            Ok(Verdict::Allowed { streamer_id, username }) => {
-                return self.go_live(conf, Allowed { streamer_id, username, question });
-            }
-            Ok(Verdict::Inactive { username }) => username,
-            Ok(Verdict::Unknown) => {
-                return self.refuse(Refusal::InvalidKey, conf, tag, "nobody has this key");
-            }
-            Err(error) => return self.refuse(Refusal::Unavailable, conf, tag, error),
-        };
-        self.refuse(Refusal::Inactive, conf, tag, format_args!("username: \"{username}\""));
-    }
-
     fn go_live(&self, conf: &AppConf, publish: Allowed) {
         let stream = self.stream(&publish);
         match worker::go_live(&stream, publish.question.key, conf.duplicate(), self.me.clone()) {
@@ -289,25 +196,19 @@ impl Publisher {
         self.latency.is_over();
     }
 
-    fn give_up(&self, conf: &AppConf, ticket: &Ticket, question: Question) {
-        worker::give_up(ticket);
-        let why = format_args!("no answer within {} ms", timeout().as_millis()).to_string();
-        self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), why);
-    }
-
     fn expired(&self) {
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
             (State::Asking { ticket, question }, Some(conf)) => {
-                self.give_up(conf, &ticket, question);
-            }
-            (State::Withdrawn { ticket, next: Some(next), .. }, Some(conf)) => {
-                count_withdrawn(None);
-                self.give_up(conf, &ticket, next);
-            }
-            (State::Withdrawn { ticket, next, .. }, _) => {
                 worker::give_up(&ticket);
-                count_withdrawn(next);
+                self.refuse_late(conf, question);
+            }
+            (State::Withdrawn { ticket, next, .. }, conf) => {
+                worker::give_up(&ticket);
+                live::count(Counters::withdrawn);
+                if let (Some(next), Some(conf)) = (next, conf) {
+                    self.refuse_late(conf, next);
+                }
             }
             (State::Waiting { stream, publish }, Some(conf)) => {
                 worker::end(&stream, EndReason::Lost);
@@ -324,37 +225,6 @@ impl Publisher {
                 self.state.replace(State::Refused);
                 self.session.finalize();
             }
-            (state, _) => {
-                self.state.replace(state);
-            }
-        }
-    }
-}
-
-impl Asker for Publisher {
-    fn answered(&self, answer: Result<Verdict, StoreError>) {
-        self.timer.stop();
-        let state = self.state.take();
-        match (state, AppConf::of(self.session)) {
-            (State::Asking { question, .. }, Some(conf)) if !self.session.is_closing() => {
-                self.decide(conf, question, answer);
-            }
-            (State::Withdrawn { question, next, .. }, Some(conf)) if !self.session.is_closing() => {
-                match (answer, next) {
-                    (Ok(Verdict::Unknown), next) => {
-                        // It is refused, and so is the session: nobody hears of the next one.
-                        live::count(|counters| counters.withdrawn(usize::from(next.is_some())));
-                        self.decide(conf, question, Ok(Verdict::Unknown));
-                    }
-                    (_, Some(next)) => {
-                        count_withdrawn(None);
-                        self.ask(conf, next);
-                    }
-                    (_, None) => count_withdrawn(None),
-                }
-            }
-            (State::Asking { .. }, _) => count_withdrawn(None),
-            (State::Withdrawn { next, .. }, _) => count_withdrawn(next),
             (state, _) => {
                 self.state.replace(state);
             }
@@ -403,11 +273,6 @@ impl Attachment for Publisher {
         self.end(EndReason::Lost);
         self.state.replace(State::Refused);
     }
-}
-
-/// Counts a publish that was taken back, and the one that was to be asked after it.
-fn count_withdrawn(next: Option<Question>) {
-    live::count(|counters| counters.withdrawn(1 + usize::from(next.is_some())));
 }
 
 fn timeout() -> Duration {

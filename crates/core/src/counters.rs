@@ -73,7 +73,7 @@ pub struct Counters {
 pub struct Totals {
     /// Publishes that went live.
     pub accepted: u64,
-    /// Publishes that were taken back, or whose client was gone, before they were decided.
+    /// Publishes whose client was gone before they were decided.
     pub withdrawn: u64,
     /// Publishes that were refused, in the order of [`REFUSALS`].
     pub refused: [u64; REFUSALS.len()],
@@ -94,9 +94,9 @@ impl Counters {
         add(&self.accepted, 1);
     }
 
-    /// So many publishes were taken back, or their client was gone, before they were decided.
-    pub fn withdrawn(&self, publishes: usize) {
-        add(&self.withdrawn, publishes as u64);
+    /// The client of a publish was gone before it was decided.
+    pub fn withdrawn(&self) {
+        add(&self.withdrawn, 1);
     }
 
     /// A publish was refused.
@@ -170,7 +170,7 @@ mod tests {
     fn every_publish_has_one_counter() {
         let counters = Counters::default();
         counters.accepted();
-        counters.withdrawn(1);
+        counters.withdrawn();
         for (refusal, _) in REFUSALS {
             counters.refused(refusal);
         }

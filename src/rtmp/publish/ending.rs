@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use stagedoor_core::counters::Counters;
 use stagedoor_core::key::KeyTag;
 use stagedoor_core::policy::{Refusal, Stop};
 use stagedoor_core::store::thread::EndReason;
 
 use super::super::AppConf;
-use super::{Publisher, State, count_withdrawn};
+use super::{Publisher, State};
 use crate::ffi::log::Log;
 use crate::live;
 use crate::worker;
@@ -94,14 +95,14 @@ impl Publisher {
             }
             State::Withdrawn { ticket, question, next } => {
                 if next.is_some() {
-                    count_withdrawn(None);
+                    live::count(Counters::withdrawn);
                 }
                 self.withdraw(State::Withdrawn { ticket, question, next: None });
             }
             State::Waiting { stream, publish } => {
                 self.timer.stop();
                 worker::end(&stream, reason);
-                count_withdrawn(None);
+                live::count(Counters::withdrawn);
                 self.log_end(format_args!(
                     "stagedoor: publish withdrawn, username: \"{}\", key: {}",
                     publish.username,
@@ -130,7 +131,7 @@ impl Publisher {
         } else if let State::Withdrawn { ticket, .. } = withdrawn {
             self.timer.stop();
             worker::forget(&ticket);
-            count_withdrawn(None);
+            live::count(Counters::withdrawn);
         }
     }
 

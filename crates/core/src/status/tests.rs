@@ -29,7 +29,7 @@ fn status(streams: Vec<Listed>) -> Status {
     let counters = Counters::default();
     counters.accepted();
     counters.accepted();
-    counters.withdrawn(1);
+    counters.withdrawn();
     counters.refused(Refusal::InvalidKey);
     counters.ended(EndReason::Closed, 1);
     counters.answered(Duration::from_micros(80), false);
