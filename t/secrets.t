@@ -139,7 +139,7 @@ $c->fc_unpublish($key{benw});
 $c->close_stream();
 $_->close() for $c, $zoe;
 $stagedoor->wait_for_ends($_) for qw(benw zoe ffm);
-wait_for(sub { -s $t->testdir() . '/record_done.log' }, 5);
+wait_for(sub { -e $t->testdir() . '/record_done.log' && $t->find_in_file('record_done.log', 'benw') }, 5);
 
 my %seen = (
     'push'                  => ['error.log',       qr/relay: create push name='benw' .*url='127\.0\.0\.1:\d+\/second'/],
