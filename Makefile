@@ -60,7 +60,7 @@ test: build ## Run all tests; TESTS='t/publish.t' picks end-to-end tests
 		set -x; $(CARGO) $$runner --workspace --exclude stagedoor
 	prove -I t/lib -j $(TEST_JOBS) $(TESTS)
 
-test-browser: build ## Play a stream with hls.js in Chromium; "make test" does without these two
+test-browser: build ## Play a stream with hls.js in Chromium, across origins
 	@tools/packages.sh test browser
 	@tools/hls-js.sh
 	prove -I t/lib t/browser/*.t
