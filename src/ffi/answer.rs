@@ -101,6 +101,8 @@ impl Request {
 
     /// Answers with a body from memory that nobody may keep. It is not empty.
     pub fn send_fresh(self, mime: &'static CStr, body: Vec<u8>) -> ngx_int_t {
+        // SAFETY: the request's own; nothing has been sent.
+        unsafe { (*self.as_ptr()).set_disable_not_modified(1) };
         self.set_cache_control(b"no-store")
             .and_then(|()| self.send_body(mime, body))
             .unwrap_or(ERROR)

@@ -246,11 +246,12 @@ impl Worker {
 
 fn look() {
     let mut lost = Vec::new();
-    for carrier in with(|worker| worker.wanted(&mut lost)).unwrap_or_default() {
-        carrier.stop(Stop::TakenOver);
-    }
+    // First what is ours by now: a wish for that is among those that are looked at then.
     for carrier in with(|worker| worker.inherited(&mut lost)).unwrap_or_default() {
         carrier.inherited();
+    }
+    for carrier in with(|worker| worker.wanted(&mut lost)).unwrap_or_default() {
+        carrier.stop(Stop::TakenOver);
     }
     with(|worker| {
         if !lost.is_empty() {

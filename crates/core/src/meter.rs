@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// Over which time the bitrate is taken.
 const WINDOW: Duration = Duration::from_secs(5);
 
+/// The shortest time that a bitrate is taken over.
+const LEAST: Duration = Duration::from_secs(1);
+
 /// Where nginx-rtmp sets its 32-bit counter back to 0 (ngx_rtmp_handler.c, ngx_rtmp_recv).
 const SET_BACK_AT: u32 = 0xf000_0000;
 
@@ -53,8 +56,9 @@ impl Meter {
             return 0;
         };
         let bits = u128::from(after - before) * 8;
-        let rate = (bits * 1_000_000).checked_div(to.duration_since(from).as_micros());
-        rate.and_then(|rate| u64::try_from(rate).ok()).unwrap_or(0)
+        // A first reading may come right after the start: what came by then counts as a second's.
+        let time = to.duration_since(from).max(LEAST);
+        u64::try_from(bits * 1_000_000 / time.as_micros()).unwrap_or(u64::MAX)
     }
 }
 
@@ -94,11 +98,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_without_time_in_between_has_no_bitrate() {
+    fn what_comes_right_after_the_start_counts_as_a_seconds() {
         let start = Instant::now();
         let mut meter = Meter::new(0, start);
-        meter.read(1_000, start);
-        assert_eq!(meter.bitrate(), 0);
+        meter.read(1_000, start + SECOND / 100);
+        assert_eq!(meter.bitrate(), 8_000);
     }
 
     proptest! {

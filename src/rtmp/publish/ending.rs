@@ -15,8 +15,9 @@ use crate::worker;
 
 /// How long a refused client may take to read the refusal and go, before it is cut off. A close at
 /// once would make the kernel throw the refusal away if the client has sent anything since
-/// (RFC 1122, section 4.2.2.13).
-const FAREWELL: Duration = Duration::from_secs(1);
+/// (RFC 1122, section 4.2.2.13). librtmp stays until it is cut off, and a stream that is forbidden is
+/// to be gone within a second of that.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 impl Publisher {
     pub(super) fn refuse(

@@ -46,7 +46,8 @@ pub enum SessionEvent {
         at: SystemTime,
         streams: Vec<LostStream>,
     },
-    /// Nginx has just started: every session that is open has ended with its former life.
+    /// Nginx has just started: every session that is open has ended with its former life, but for
+    /// those of another server on the same database, whose workers run.
     Boot {
         at: SystemTime,
     },
@@ -105,11 +106,11 @@ const LOST_START: &str = "
     SELECT id, ?2, ?3, ?4, max(?4, ?5), ?6 FROM streamers WHERE id = ?1
     AND NOT EXISTS (SELECT 1 FROM sessions WHERE streamer_id = ?1 AND started_at = ?4)";
 
-/// A session that started since is not one of the former life, unless it started in the future
-/// (`?2` is now): then the clock was set back.
+/// Of rows that name no worker. A session that started since is not one of the former life, unless
+/// it started in the future (`?2` is now): then the clock was set back.
 const BOOT: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?1), end_reason = ?3
-    WHERE stopped_at IS NULL AND (started_at <= ?1 OR started_at > ?2)";
+    WHERE stopped_at IS NULL AND worker IS NULL AND (started_at <= ?1 OR started_at > ?2)";
 
 pub(super) const STATEMENTS: &[&str] = &[START, STOP, WORKERS, LOST, LOST_START, BOOT];
 
@@ -228,7 +229,11 @@ impl History {
                 }
             }
             SessionEvent::Boot { at } => {
-                db.prepare_cached(BOOT)?.execute(params![timestamp::utc(*at), now(), crash])?;
+                let at = timestamp::utc(*at);
+                for worker in self.dead_workers(db)? {
+                    db.prepare_cached(LOST)?.execute(params![worker, at, crash])?;
+                }
+                db.prepare_cached(BOOT)?.execute(params![at, now(), crash])?;
             }
         }
         Ok(())

@@ -42,6 +42,13 @@ impl Scene {
         Self { fixture, history: History::new(ME, is_alive), db }
     }
 
+    /// Writes events as a worker that is no more.
+    fn write_as_dead<const N: usize>(&mut self, events: [SessionEvent; N]) {
+        let mut dead = History::new(DEAD, is_alive);
+        dead.add(events.into());
+        dead.flush(&mut self.db, self.fixture.path()).unwrap();
+    }
+
     fn write(&mut self, events: impl IntoIterator<Item = SessionEvent>) {
         assert_eq!(self.history.add(events.into_iter().collect()), 0);
         while self.history.waiting() > 0 {
@@ -144,9 +151,18 @@ fn an_end_that_is_written_late_is_right_all_the_same() {
 #[test]
 fn a_boot_closes_every_row_of_the_former_life() {
     let mut scene = Scene::new();
-    scene.write([started(1, 1, 0), started(2, 2, 5)]);
+    scene.write_as_dead([started(1, 1, 0), started(2, 2, 5)]);
+    scene.db.execute("UPDATE sessions SET worker = NULL WHERE streamer_id = 2", []).unwrap();
     scene.write([SessionEvent::Boot { at: second(60) }]);
     assert_eq!(scene.ends(), [Some("crash".to_owned()), Some("crash".to_owned())]);
+}
+
+#[test]
+fn a_boot_leaves_the_rows_of_another_server_that_runs() {
+    let mut scene = Scene::new();
+    scene.write([started(1, 1, 0)]);
+    scene.write([SessionEvent::Boot { at: second(60) }]);
+    assert_eq!(scene.ends(), [None]);
 }
 
 #[test]
@@ -154,7 +170,8 @@ fn a_boot_closes_rows_of_a_clock_that_was_ahead() {
     let mut scene = Scene::new();
     let ahead = SystemTime::now() + Duration::from_secs(86_400);
     let (app, client_addr) = (String::new(), String::new());
-    scene.write([SessionEvent::Started { tag: 1, streamer_id: 1, app, client_addr, at: ahead }]);
+    let start = SessionEvent::Started { tag: 1, streamer_id: 1, app, client_addr, at: ahead };
+    scene.write_as_dead([start]);
     scene.write([SessionEvent::Boot { at: SystemTime::now() }]);
     assert_eq!(scene.ends(), [Some("crash".to_owned())]);
     let sessions = scene.sessions();
