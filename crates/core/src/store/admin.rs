@@ -11,10 +11,10 @@ use rusqlite::{
 };
 use thiserror::Error;
 
-use super::connection::configure;
+use super::connection::connect;
 use super::error::StoreError;
 use super::schema;
-use super::stamp::Stamp;
+use super::succession::Heir;
 use crate::key::{KeyError, StreamKey};
 use crate::timestamp;
 use crate::username::Username;
@@ -110,12 +110,9 @@ impl Store {
     }
 
     fn connect(path: &Path) -> Result<Self, AdminError> {
-        Stamp::of(path)?;
         let fault = |error| StoreError::from_sqlite(path, &error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags).map_err(fault)?;
-        db.busy_timeout(BUSY_TIMEOUT).map_err(fault)?;
-        configure(&db).map_err(fault)?;
+        let id = Heir::settle_patiently(path)?;
+        let db = connect(path, id, BUSY_TIMEOUT, OpenFlags::empty())?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
         Ok(Self { db, path: path.to_owned() })
     }
