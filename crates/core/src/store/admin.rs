@@ -110,9 +110,14 @@ impl Store {
     }
 
     fn connect(path: &Path) -> Result<Self, AdminError> {
+        Self::connect_to(path).map_err(|error| file::advise(path, error).into())
+    }
+
+    fn connect_to(path: &Path) -> Result<Self, StoreError> {
         let fault = |error| StoreError::from_sqlite(path, &error);
-        let id = Heir::settle_patiently(path)?;
-        let db = connect(path, id, BUSY_TIMEOUT, OpenFlags::empty())?;
+        let real = file::resolve(path)?;
+        let id = Heir::settle_patiently(&real)?;
+        let db = connect(&real, id, BUSY_TIMEOUT, OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
         Ok(Self { db, path: path.to_owned() })
     }
