@@ -44,7 +44,9 @@ pub enum StoreError {
     StaleLog { path: PathBuf, file: PathBuf, reason: String },
     #[error("database \"{path}\" was replaced, and a process has yet to leave the former one")]
     Unsettled { path: PathBuf },
-    #[error("database \"{path}\" has an invalid username for streamer {streamer_id}")]
+    #[error(
+        "database \"{path}\" has an invalid username for streamer {streamer_id}, remove the streamer or set one of 1 to 64 characters of A-Z a-z 0-9 _ . @ + - that starts with neither \".\" nor \"-\""
+    )]
     BadUsername { path: PathBuf, streamer_id: i64 },
     #[error("database \"{path}\" holds a value of the wrong type: {reason}")]
     BadValue { path: PathBuf, reason: String },
