@@ -24,10 +24,29 @@
 //!
 //! # A database replaced while nginx runs
 //!
-//! SQLite finds the `-wal` and `-shm` files by name, so a database moved over a running one would
-//! be read together with the log of its predecessor. Hence a worker compares the file with the one
-//! it has open before each use, and, when another one has taken its place, writes what the log holds
-//! into the former file and removes the log before it opens the new one.
+//! SQLite finds the `-wal` and `-shm` files by name, and nothing in them says whose they are: a
+//! database moved over a running one would be read, and sooner or later written, together with the
+//! log of its predecessor. Everybody who has the database open therefore leaves it when another
+//! one has its name, and takes the side files along; everybody else waits for that.
+//!
+//! - A worker compares the file with the one it has open before each use, and every 250 ms without
+//!   any. When it is another one, it writes what the log holds into the former file, wherever that
+//!   is by now, and removes the side files that it had open. So does a worker that ends.
+//! - A connection to a database with a fault answers nothing, but stays open until there is a
+//!   better one: only who has the former database open can leave it.
+//! - Who opens a file for the first time, such as the workers of a reload or a command, looks first
+//!   whose the side files are ([`succession`]): in `/proc/locks` each process that has the index
+//!   open has a lock on its database too. If that is another file, or if the file got its name
+//!   less than a second ago and nothing is known, it waits. A worker refuses keys when this lasts.
+//! - The file must be the same before and after it is opened. If not, the connection is closed
+//!   without writing anything.
+//! - A log to which nothing was added for a second is written into the database and emptied, so
+//!   that there is little to mix up when nobody is left who could clear up.
+//!
+//! What remains: a log with something in it and no process that has it open, because all were
+//! killed or the machine went down, enters whatever file has the name of its database when that is
+//! opened next. It cannot be told from the log of a crash, which must be read. `docs/operations.md`
+//! says how to replace a database of which that may be so.
 
 mod admin;
 mod check;
@@ -38,6 +57,7 @@ mod lookup;
 mod recheck;
 mod schema;
 mod stamp;
+mod succession;
 pub mod thread;
 
 pub use admin::{AdminError, Init, Session, Store, Streamer};

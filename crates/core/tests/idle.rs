@@ -13,17 +13,18 @@ use stagedoor_core::store::Store;
 use stagedoor_core::store::thread::{Settings, StoreThread};
 
 /// How often the store thread gave up the processor so far, whether it wanted to or not.
-fn switches() -> Vec<String> {
+fn switches() -> u64 {
     let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
     let name = |task: &std::path::PathBuf| fs::read_to_string(task.join("comm")).unwrap();
     let mut threads = tasks.filter(|task| name(task).trim() == "stagedoor-store");
     let status = fs::read_to_string(threads.next().unwrap().join("status")).unwrap();
     assert_eq!(threads.next(), None);
-    status.lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned).collect()
+    let counts = status.lines().filter(|line| line.contains("ctxt_switches"));
+    counts.map(|line| line.rsplit('\t').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 #[test]
-fn a_thread_with_nothing_to_do_uses_no_time() {
+fn a_thread_with_nothing_to_do_looks_at_its_file_four_times_a_second_and_no_more() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("stagedoor.db");
     Store::create(&path).unwrap();
@@ -34,10 +35,7 @@ fn a_thread_with_nothing_to_do_uses_no_time() {
     woken.recv().unwrap();
     sleep(Duration::from_millis(100));
     let before = switches();
-    assert_eq!(before.len(), 2);
-    sleep(Duration::from_millis(1500));
-    assert_eq!(switches(), before);
-    thread.ask(2, KeyDigest::of(b"x")).unwrap();
-    woken.recv().unwrap();
-    assert_ne!(switches(), before);
+    sleep(Duration::from_millis(2000));
+    let looks = switches() - before;
+    assert!((1..=12).contains(&looks), "{looks}"); // 8, and some from which it was pushed
 }

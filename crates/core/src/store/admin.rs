@@ -11,10 +11,10 @@ use rusqlite::{
 };
 use thiserror::Error;
 
-use super::connection::configure;
+use super::connection::connect;
 use super::error::StoreError;
 use super::schema;
-use super::stamp::Stamp;
+use super::succession::Heir;
 use crate::key::{KeyError, StreamKey};
 use crate::timestamp;
 use crate::username::Username;
@@ -110,12 +110,14 @@ impl Store {
     }
 
     fn connect(path: &Path) -> Result<Self, AdminError> {
-        Stamp::of(path)?;
+        Self::connect_to(path).map_err(|error| file::advise(path, error).into())
+    }
+
+    fn connect_to(path: &Path) -> Result<Self, StoreError> {
         let fault = |error| StoreError::from_sqlite(path, &error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags).map_err(fault)?;
-        db.busy_timeout(BUSY_TIMEOUT).map_err(fault)?;
-        configure(&db).map_err(fault)?;
+        let real = file::resolve(path)?;
+        let id = Heir::settle_patiently(&real)?;
+        let db = connect(&real, id, BUSY_TIMEOUT, OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
         Ok(Self { db, path: path.to_owned() })
     }

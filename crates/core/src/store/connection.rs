@@ -5,17 +5,27 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
 use super::schema;
-use super::stamp::{SideFiles, Stamp, has_log};
+use super::stamp::{FileId, SideFiles, Stamp, has_log, log_age};
+use super::succession::Heir;
+
+/// How long nothing is added to a log before it is emptied. A busy log is left to SQLite, because
+/// each time it is put into the database every other worker opens that anew, see [`Stamp`].
+const REST: Duration = Duration::from_secs(1);
 
 /// The database of a worker, open or not.
 #[derive(Debug)]
 pub(super) struct Database {
     path: PathBuf,
     open: Option<Opened>,
+    /// The last connection that was in order, while there is none: it answers nothing, but knows
+    /// whose the side files are, see [`Opened::leave`].
+    former: Option<Opened>,
+    heir: Heir,
     /// Counts the connections that were opened.
     connection: u64,
 }
@@ -47,7 +57,7 @@ enum Mode {
 
 impl Database {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, open: None, connection: 0 }
+        Self { path, open: None, former: None, heir: Heir::default(), connection: 0 }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -62,21 +72,60 @@ impl Database {
     /// and those of its side files cannot become another file's.
     pub(super) fn ready(&mut self, wait: Duration) -> Result<&mut Connection, StoreError> {
         let stamp = Stamp::of(&self.path)?;
-        if let Some(former) = self.open.as_ref().filter(|open| open.stamp.id != stamp.id) {
-            former.leave(&self.path)?;
+        self.leave_if_replaced(stamp)?;
+        if self.open.as_ref().is_some_and(|open| !open.is_current(&self.path, stamp)) {
+            self.close();
         }
-        // The former connection is closed before another one opens the same file.
-        drop(self.open.take_if(|open| !open.is_current(&self.path, stamp)));
         let open = match self.open.take() {
             Some(open) => open,
             None => {
+                if self.former.is_none() {
+                    self.heir.settle(&self.path, wait)?;
+                }
                 self.connection += 1;
                 Opened::at(&self.path, stamp, wait)?
             }
         };
+        let open = self.open.insert(open);
+        self.former = None;
         let busy = open.db.busy_timeout(wait);
         busy.map_err(|error| StoreError::from_sqlite(&self.path, &error))?;
-        Ok(&mut self.open.insert(open).db)
+        Ok(&mut open.db)
+    }
+
+    /// Leaves a database that another one has replaced, and says whether it did. One `stat`.
+    pub(super) fn look(&mut self) -> Result<bool, StoreError> {
+        if self.open.is_none() && self.former.is_none() {
+            return Ok(false);
+        }
+        match Stamp::of(&self.path) {
+            Ok(stamp) => self.leave_if_replaced(stamp),
+            Err(_) => Ok(false), // it may come back, see `Database::ready`
+        }
+    }
+
+    fn leave_if_replaced(&mut self, stamp: Stamp) -> Result<bool, StoreError> {
+        match self.open.as_ref().or(self.former.as_ref()) {
+            Some(former) if former.stamp.id != stamp.id => former.leave()?,
+            _ => return Ok(false),
+        }
+        (self.open, self.former) = (None, None);
+        Ok(true)
+    }
+
+    /// Puts a log to which nothing was added for a while into the database. Never waits; what
+    /// cannot be done now is done later, or by somebody else.
+    pub(super) fn empty_log(&mut self) {
+        if log_age(&self.path).is_none_or(|age| age < REST) || self.ready(Duration::ZERO).is_err() {
+            return;
+        }
+        let Some(open) = &mut self.open else { return };
+        let emptied = open.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let (Ok(()), Ok(stamp)) = (emptied, Stamp::of(&self.path))
+            && stamp.id == open.stamp.id
+        {
+            open.stamp = stamp; // this change is our own
+        }
     }
 
     /// The state that [`Database::ready`]'s connection sees, without a look at any row.
@@ -92,21 +141,33 @@ impl Database {
 
     /// Gives up the connection, after an error that may lie in it.
     pub(super) fn close(&mut self) {
-        self.open = None;
+        if let Some(open) = self.open.take().filter(|open| open.mode == Mode::Shared) {
+            self.former = Some(open);
+        }
+    }
+}
+
+impl Drop for Database {
+    /// A worker that ends just after the database was replaced may be the last that can clear up.
+    fn drop(&mut self) {
+        let _ = self.look();
     }
 }
 
 impl Opened {
     fn at(path: &Path, stamp: Stamp, wait: Duration) -> Result<Self, StoreError> {
-        let (db, mode) = match open_shared(path, wait) {
+        let (db, mode) = match open_shared(path, stamp.id, wait) {
             Ok(db) => (db, Mode::Shared),
             Err(StoreError::Unreadable { .. } | StoreError::ReadOnly { .. }) if !has_log(path) => {
                 (open_immutable(path)?, Mode::Immutable)
             }
-            Err(StoreError::Unreadable { path, .. }) => {
+            Err(StoreError::Unreadable { path: at, .. }) => {
+                if let Err(error @ StoreError::Unreadable { .. }) = open_immutable(path) {
+                    return Err(error); // the file itself
+                }
                 let reason =
                     "its -wal or -shm file, or their directory, is closed to it".to_owned();
-                return Err(StoreError::Unreadable { path, reason });
+                return Err(StoreError::Unreadable { path: at, reason });
             }
             Err(error) => return Err(error),
         };
@@ -115,13 +176,13 @@ impl Opened {
 
     /// Takes leave of a database that another one has replaced: what its log holds goes into its
     /// file, wherever that is by now, and the log out of its successor's way.
-    fn leave(&self, path: &Path) -> Result<(), StoreError> {
+    fn leave(&self) -> Result<(), StoreError> {
         if self.mode == Mode::Immutable {
             return Ok(()); // it has no log, and can remove none
         }
         // Best effort: where nothing can be written, nothing was.
         let _ = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        self.side_files.remove(path)
+        self.side_files.remove(self.stamp.id)
     }
 
     fn is_current(&self, path: &Path, stamp: Stamp) -> bool {
@@ -131,14 +192,38 @@ impl Opened {
 
 /// Opens for reading and writing, never creating. SQLite itself falls back to reading where the
 /// file's permissions allow no more.
-fn open_shared(path: &Path, wait: Duration) -> Result<Connection, StoreError> {
-    let fault = |error| StoreError::from_sqlite(path, &error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags).map_err(fault)?;
-    db.busy_timeout(wait).map_err(fault)?;
-    configure(&db).map_err(fault)?;
+fn open_shared(path: &Path, id: FileId, wait: Duration) -> Result<Connection, StoreError> {
+    let db = connect(path, id, wait, OpenFlags::empty())?;
     schema::expect_version(&db, path)?;
     schema::expect_tables(&db, path)?;
+    Ok(db)
+}
+
+/// A connection to this file, which stands under the path; the caller knows that the side files
+/// there are its own.
+pub(super) fn connect(
+    path: &Path,
+    id: FileId,
+    wait: Duration,
+    flags: OpenFlags,
+) -> Result<Connection, StoreError> {
+    let fault = |error| StoreError::from_sqlite(path, &error);
+    let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(fault)?;
+    // Should another file have taken its place, this connection never wrote anything anywhere.
+    let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    db.set_db_config(keep_log, true).map_err(fault)?;
+    let read = || {
+        db.busy_timeout(wait)?;
+        configure(&db)?;
+        schema::version(&db) // opens the log
+    };
+    let read = read();
+    if Stamp::of(path)?.id != id {
+        return Err(StoreError::Unsettled { path: path.to_owned() });
+    }
+    db.set_db_config(keep_log, false).map_err(fault)?;
+    read.map_err(fault)?;
     Ok(db)
 }
 
@@ -160,7 +245,7 @@ pub(super) fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// What every connection that may write has in common.
-pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
+fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "trusted_schema", false)

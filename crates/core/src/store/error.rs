@@ -42,7 +42,11 @@ pub enum StoreError {
         "database \"{path}\" was replaced, but the log \"{file}\" of the former one is in the way: {reason}"
     )]
     StaleLog { path: PathBuf, file: PathBuf, reason: String },
-    #[error("database \"{path}\" has an invalid username for streamer {streamer_id}")]
+    #[error("database \"{path}\" was replaced, and a process has yet to leave the former one")]
+    Unsettled { path: PathBuf },
+    #[error(
+        "database \"{path}\" has an invalid username for streamer {streamer_id}, remove the streamer or set one of 1 to 64 characters of A-Z a-z 0-9 _ . @ + - that starts with neither \".\" nor \"-\""
+    )]
     BadUsername { path: PathBuf, streamer_id: i64 },
     #[error("database \"{path}\" holds a value of the wrong type: {reason}")]
     BadValue { path: PathBuf, reason: String },
@@ -53,6 +57,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the same request may well succeed a moment later.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Locked { .. } | Self::Unsettled { .. })
+    }
+
     /// Whether the fault lies in one row, so that other keys can still be answered.
     pub fn concerns_one_row(&self) -> bool {
         matches!(self, Self::BadUsername { .. } | Self::BadValue { .. })

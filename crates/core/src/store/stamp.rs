@@ -5,6 +5,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::error::StoreError;
 
@@ -37,41 +38,72 @@ impl Stamp {
             changed: (file.ctime(), file.ctime_nsec()),
         })
     }
-}
 
-impl FileId {
-    fn of(file: &Metadata) -> Self {
-        Self { dev: file.dev(), ino: file.ino() }
+    /// When the file, its permissions or its name last changed.
+    pub(super) fn changed_at(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.changed;
+        let since = Duration::new(seconds.try_into().unwrap_or(0), nanoseconds as u32);
+        UNIX_EPOCH + since
     }
 }
 
-/// The write-ahead log of the database, or its index.
+impl FileId {
+    pub(super) fn of(file: &Metadata) -> Self {
+        Self { dev: file.dev(), ino: file.ino() }
+    }
+
+    /// As `/proc/locks` names it, with the two parts of the device number as in makedev(3).
+    pub(super) fn in_proc_locks(self) -> String {
+        let Self { dev, ino } = self;
+        let major = ((dev >> 8) & 0xfff) | ((dev >> 32) & !0xfff);
+        let minor = (dev & 0xff) | ((dev >> 12) & !0xff);
+        format!("{major:02x}:{minor:02x}:{ino}")
+    }
+}
+
+/// The write-ahead log of the database, or its index: beside the file itself, where the path is a
+/// symbolic link to it.
 pub(super) fn side_file(path: &Path, suffix: &str) -> PathBuf {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)
 }
 
 /// The side files that stand beside a database.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SideFiles([Option<FileId>; 2]);
+#[derive(Clone, Debug)]
+pub(super) struct SideFiles {
+    /// Where the database itself is.
+    database: PathBuf,
+    ids: [Option<FileId>; 2],
+}
 
 const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
 
 impl SideFiles {
     pub(super) fn of(path: &Path) -> Self {
-        let id = |suffix| fs::metadata(side_file(path, suffix)).ok().map(|file| FileId::of(&file));
-        Self(SIDE_FILES.map(id))
+        let database = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let ids = Self::ids(&database);
+        Self { database, ids }
     }
 
-    /// Removes those that still stand under their name, after their database went away from beneath
-    /// them.
+    fn ids(path: &Path) -> [Option<FileId>; 2] {
+        let id = |suffix| fs::metadata(side_file(path, suffix)).ok().map(|file| FileId::of(&file));
+        SIDE_FILES.map(id)
+    }
+
+    /// Removes those that still stand under their name, after their database, `former`, went away
+    /// from beneath them.
     ///
     /// The caller holds the former database open, so that none of the inodes can be another file's
     /// by now.
-    pub(super) fn remove(self, path: &Path) -> Result<(), StoreError> {
-        let now = Self::of(path);
-        for (suffix, (then, now)) in SIDE_FILES.into_iter().zip(self.0.into_iter().zip(now.0)) {
+    pub(super) fn remove(&self, former: FileId) -> Result<(), StoreError> {
+        let path = &self.database;
+        if fs::metadata(path).is_ok_and(|file| FileId::of(&file) == former) {
+            return Ok(()); // a symbolic link to it was turned, and itself is where it was
+        }
+        let then_and_now = self.ids.into_iter().zip(Self::ids(path));
+        for (suffix, (then, now)) in SIDE_FILES.into_iter().zip(then_and_now) {
             if then.is_none() || then != now {
                 continue;
             }
@@ -90,5 +122,11 @@ impl SideFiles {
 
 /// Whether a log with anything in it stands beside the database.
 pub(super) fn has_log(path: &Path) -> bool {
-    fs::metadata(side_file(path, "-wal")).is_ok_and(|file| file.len() > 0)
+    log_age(path).is_some()
+}
+
+/// How long ago a log with anything in it was last written.
+pub(super) fn log_age(path: &Path) -> Option<Duration> {
+    let log = fs::metadata(side_file(path, "-wal")).ok().filter(|log| log.len() > 0)?;
+    Some(log.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default())
 }

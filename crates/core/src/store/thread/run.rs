@@ -22,6 +22,9 @@ const ATTEMPT: Duration = Duration::from_millis(250);
 /// that the caller hears the reason.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How often is looked whether another database has taken the place of the one that is open.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// How soon rows that could not be written are tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -49,6 +52,7 @@ pub(super) struct Loop<'a> {
     /// When to write what waits, when to look at a database that is out of order.
     flush_at: Option<Instant>,
     probe_at: Option<Instant>,
+    look_at: Instant,
     dropped: usize,
     dropped_logged: Option<Instant>,
 }
@@ -75,6 +79,7 @@ impl<'a> Loop<'a> {
             watch_health: Health::of_watch(),
             flush_at: None,
             probe_at: None,
+            look_at: Instant::now() + LOOK,
             dropped: 0,
             dropped_logged: None,
         }
@@ -93,6 +98,9 @@ impl<'a> Loop<'a> {
             }
             self.answer_some();
             let now = Instant::now();
+            if self.look_at <= now {
+                self.look();
+            }
             if self.probe_at.is_some_and(|at| at <= now) {
                 self.probe(Duration::ZERO);
             }
@@ -109,7 +117,9 @@ impl<'a> Loop<'a> {
     fn next_timer(&self) -> Option<Instant> {
         let logged = self.dropped_logged.map_or_else(Instant::now, |at| at + DROP_LOG);
         let dropped_at = (self.dropped > 0).then_some(logged);
-        [self.flush_at, self.probe_at, self.watch.at(), dropped_at].into_iter().flatten().min()
+        let timers =
+            [Some(self.look_at), self.flush_at, self.probe_at, self.watch.at(), dropped_at];
+        timers.into_iter().flatten().min()
     }
 
     /// Answers the keys that wait, in order. While the database is locked, the first waits for all.
@@ -119,7 +129,7 @@ impl<'a> Loop<'a> {
             let patient = ask.asked.elapsed() < PATIENCE;
             let wait = if patient { ATTEMPT } else { Duration::ZERO };
             let verdict = self.look_up(&ask.digest, wait);
-            if patient && matches!(verdict, Err(StoreError::Locked { .. })) {
+            if patient && verdict.as_ref().is_err_and(StoreError::is_passing) {
                 self.asks.push_front(ask);
                 return;
             }
@@ -146,7 +156,8 @@ impl<'a> Loop<'a> {
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut *database, history)))
             .unwrap_or_else(|_| Err(StoreError::Panicked { path: database.path().to_owned() }));
         match &result {
-            Ok(_) | Err(StoreError::Locked { .. } | StoreError::ReadOnly { .. }) => (),
+            Err(error) if error.is_passing() => (),
+            Ok(_) | Err(StoreError::ReadOnly { .. }) => (),
             // Kept for the day the file is there again, see `Database::ready`.
             Err(StoreError::Missing { .. } | StoreError::NotAFile { .. }) => (),
             Err(StoreError::StaleLog { .. }) => (),
@@ -154,6 +165,18 @@ impl<'a> Loop<'a> {
             Err(_) => database.close(),
         }
         result
+    }
+
+    /// Leaves a database that was replaced at once: others wait for that before they open the new
+    /// one, see [`crate::store`]. One that is still there gets what its log holds.
+    fn look(&mut self) {
+        let left = self.guarded(|database, _| database.look());
+        if !matches!(left, Ok(false)) {
+            self.probe(Duration::ZERO);
+        } else if self.asks.is_empty() && self.health.is_good() {
+            self.database.empty_log();
+        }
+        self.look_at = Instant::now() + LOOK;
     }
 
     /// Looks whether the database is in order, with a lookup of a key that nobody has.
@@ -195,7 +218,7 @@ impl<'a> Loop<'a> {
                     }
                     self.watch_health.note(Ok(()))
                 }
-                Err(StoreError::Locked { .. }) => None,
+                Err(fault) if fault.is_passing() => None,
                 Err(fault) => {
                     self.probe(Duration::ZERO);
                     // As with the history, see `flush`.
@@ -211,6 +234,11 @@ impl<'a> Loop<'a> {
 
     fn note_health(&mut self, fault: Option<&StoreError>) {
         let fault = fault.filter(|fault| !fault.concerns_one_row());
+        if let Some(StoreError::Unsettled { .. }) = fault {
+            // Becomes a fault, or none, soon.
+            self.probe_at = Some(Instant::now() + RETRY);
+            return;
+        }
         if let Some(said) = self.health.note(fault.map_or(Ok(()), Err)) {
             self.log(said);
         }
@@ -231,7 +259,8 @@ impl<'a> Loop<'a> {
     fn flush(&mut self) {
         let result = if self.health.is_good() { self.write() } else { Ok(0) };
         let said = match &result {
-            Ok(0) | Err(StoreError::Locked { .. }) => None, // somebody else writes: their right
+            Ok(0) => None,
+            Err(fault) if fault.is_passing() => None, // somebody else writes: their right
             Ok(_) => self.history_health.note(Ok(())),
             Err(fault) => {
                 self.probe(Duration::ZERO);
@@ -245,7 +274,8 @@ impl<'a> Loop<'a> {
         self.flush_at = match (self.history.waiting(), result) {
             (0, _) => None,
             (_, Ok(1..)) => Some(Instant::now()),
-            (_, Ok(0) | Err(StoreError::Locked { .. })) => Some(Instant::now() + RETRY),
+            (_, Ok(0)) => Some(Instant::now() + RETRY),
+            (_, Err(fault)) if fault.is_passing() => Some(Instant::now() + RETRY),
             (_, Err(_)) => Some(Instant::now() + PROBE),
         };
     }
@@ -264,7 +294,7 @@ impl<'a> Loop<'a> {
         while self.history.waiting() > 0 {
             match self.write() {
                 Ok(_) => (),
-                Err(StoreError::Locked { .. }) if Instant::now() + RETRY / 5 < by => {
+                Err(fault) if fault.is_passing() && Instant::now() + RETRY / 5 < by => {
                     thread::sleep(RETRY / 5);
                 }
                 Err(_) => return,

@@ -10,6 +10,7 @@ use crate::store::fixture::Fixture;
 use crate::username::Username;
 
 mod faults;
+mod succession;
 mod watching;
 
 const SOON: Duration = Duration::from_secs(5);
