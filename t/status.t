@@ -21,7 +21,7 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->has_daemon('ffmpeg')->has_daemon('ffprobe')->plan(36);
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->has_daemon('ffmpeg')->has_daemon('ffprobe')->plan(38);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -162,6 +162,8 @@ is($ends->{closed_by_client} + $ends->{connection_lost}, 3, 'and counted');
 
 like(answer('GET', '/page?format=json')->body(), qr/^\{"now":/, 'any location speaks any format');
 like(answer('GET', '/metrics')->header('Content-Type'), qr{^text/plain; version=0\.0\.4}, 'its own unless asked');
+is(answer('GET', '/status', headers => {@$_})->status(), 200, "and says how things are now, whatever $_->[0] says")
+    for ['If-None-Match' => '*'], ['If-Match' => '"x"'];
 my $head = answer('HEAD', '/status');
 is($head->status() . $head->body(), '200', 'HEAD has no body');
 is(join(' ', map { answer(@$_)->status() } [GET => '/status?format=xml'], [POST => '/status'], [OPTIONS => '/status'],
