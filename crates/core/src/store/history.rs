@@ -218,9 +218,7 @@ impl History {
             }
             SessionEvent::Lost { at, streams } => {
                 let at = timestamp::utc(*at);
-                for worker in self.dead_workers(db)? {
-                    db.prepare_cached(LOST)?.execute(params![worker, at, crash])?;
-                }
+                self.close_rows_of_the_dead(db, &at)?;
                 for LostStream { streamer_id, app, client_addr, started_at, .. } in streams {
                     let started_at = UNIX_EPOCH + Duration::from_micros(*started_at);
                     let started_at = timestamp::utc(started_at);
@@ -230,9 +228,7 @@ impl History {
             }
             SessionEvent::Boot { at } => {
                 let at = timestamp::utc(*at);
-                for worker in self.dead_workers(db)? {
-                    db.prepare_cached(LOST)?.execute(params![worker, at, crash])?;
-                }
+                self.close_rows_of_the_dead(db, &at)?;
                 db.prepare_cached(BOOT)?.execute(params![at, now(), crash])?;
             }
         }
@@ -241,6 +237,14 @@ impl History {
 }
 
 impl History {
+    /// Closes what workers that are no more have open.
+    fn close_rows_of_the_dead(&self, db: &Transaction<'_>, at: &str) -> rusqlite::Result<()> {
+        for worker in self.dead_workers(db)? {
+            db.prepare_cached(LOST)?.execute(params![worker, at, EndReason::Crash.as_str()])?;
+        }
+        Ok(())
+    }
+
     /// The workers that have rows open and are no more.
     fn dead_workers(&self, db: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
         let mut workers = db.prepare_cached(WORKERS)?;
