@@ -9,7 +9,8 @@ set -euo pipefail
 
 . "$(dirname "$0")/common.sh"
 
-has_libclang() { compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null; }
+# the C interface; libclang-cpp, which comes with other packages, is another library
+has_libclang() { compgen -G '/usr/lib/llvm-*/lib/libclang[.-][0-9s]*' >/dev/null; }
 
 wanted() {
     case $1 in
