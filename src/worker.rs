@@ -12,15 +12,15 @@ pub use streams::{Carrier, Duplicate, LiveStream, Place, end, go_live, take_up};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Weak;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use stagedoor_core::counters::Counters;
-use stagedoor_core::key::KeyDigest;
 use stagedoor_core::registry::LostStream;
 use stagedoor_core::store::thread::{
     EndReason, Level, Report, SessionEvent, Settings, StoreGone, StoreThread,
 };
-use stagedoor_core::store::{StoreError, Verdict};
+use stagedoor_core::store::{StoreError, Verdict, Visitor};
 use thiserror::Error;
 
 use crate::core::CoreConf;
@@ -95,8 +95,9 @@ pub fn start(conf: &CoreConf) {
         let waker = wakeup.waker();
         let settings = Settings {
             path: db.clone(),
+            layout: conf.layout(),
             worker: process::this_process(),
-            is_alive: process::is_alive,
+            server: Arc::new(registry),
         };
         let thread =
             process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()))?;
@@ -137,15 +138,15 @@ pub fn stop() {
     worker.store.shutdown(FLUSH);
 }
 
-/// Asks the store whether a key may publish. The answer goes to `asker`, unless it is gone by then.
+/// Asks the store whether somebody may publish. The answer goes to `asker`, unless it is gone by then.
 ///
 /// # Errors
 ///
 /// [`AskError`] when there is nobody to ask.
-pub fn ask(key: KeyDigest, asker: Weak<dyn Asker>) -> Result<Ticket, AskError> {
+pub fn ask(visitor: Arc<Visitor>, asker: Weak<dyn Asker>) -> Result<Ticket, AskError> {
     let asked = with(|worker| {
         let ticket = worker.number();
-        worker.store.ask(ticket, key)?;
+        worker.store.ask(ticket, visitor)?;
         worker.asking.insert(ticket, Question { asker, asked: Instant::now() });
         Ok(Ticket(ticket))
     })

@@ -28,6 +28,12 @@ const NAME: ngx_str_t = text(c"stagedoor");
 #[derive(Clone, Copy, Debug)]
 pub struct Zone(NonNull<ngx_shm_zone_t>);
 
+// SAFETY: the structure belongs to a cycle that outlives its workers, and is only read once the
+// configuration stands; what it leads to is shared among processes anyway, see `with_table`.
+unsafe impl Send for Zone {}
+// SAFETY: as above.
+unsafe impl Sync for Zone {}
+
 impl Zone {
     /// Asks nginx for the zone. `size` in bytes; 0 leaves it to another call, or to
     /// [`Zone::default_size`].

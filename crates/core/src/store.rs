@@ -52,19 +52,24 @@ mod admin;
 mod check;
 mod connection;
 mod error;
+pub mod foreign;
 mod history;
+mod layout;
 mod lookup;
 mod recheck;
 mod schema;
 mod stamp;
 mod succession;
 pub mod thread;
+mod visitor;
 
 pub use admin::{AdminError, Init, Session, Store, Streamer};
-pub use check::check;
+pub use check::{CheckError, check};
 pub use error::StoreError;
+pub use layout::Layout;
 pub use lookup::Verdict;
 pub use recheck::Admission;
+pub use visitor::Visitor;
 
 #[cfg(test)]
 mod fixture;

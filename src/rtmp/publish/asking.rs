@@ -1,15 +1,17 @@
 //! From the command to the answer: whose key is it?
 
 use std::rc::Weak;
+use std::sync::Arc;
 
 use stagedoor_core::counters::Counters;
 use stagedoor_core::key::{KeyDigest, StreamKey};
 use stagedoor_core::policy::Refusal;
 use stagedoor_core::publish::Publish;
-use stagedoor_core::store::{StoreError, Verdict};
+use stagedoor_core::store::{Admission, StoreError, Verdict, Visitor};
 
 use super::super::AppConf;
 use super::{Allowed, Publisher, Question, State, timeout};
+use crate::core::CoreConf;
 use crate::live;
 use crate::worker::{self, Asker};
 
@@ -32,15 +34,22 @@ impl Publisher {
         };
         match StreamKey::parse(command.key()) {
             Ok(key) => {
-                let question = Question { key: key.digest(), kind: command.kind() };
-                if !self.ask_later(question) {
-                    self.ask(conf, question);
-                }
+                let visitor = Arc::new(self.visitor(key));
+                self.ask_in_turn(conf, Question { visitor, kind: command.kind() });
             }
             Err(error) => {
                 let tag = KeyDigest::of(command.key()).tag();
                 self.refuse(Refusal::InvalidKey, conf, Some(tag), error);
             }
+        }
+    }
+
+    /// Who asks. The key itself goes no further than its digest where nobody else asks for it.
+    fn visitor(&self, key: StreamKey) -> Visitor {
+        let (app, client_addr) = (self.session.app(), self.session.client_addr());
+        match CoreConf::current().is_some_and(CoreConf::asks_for_keys) {
+            true => Visitor::with_key(key, app, client_addr),
+            false => Visitor::known_by(key.digest(), app, client_addr),
         }
     }
 
@@ -51,10 +60,10 @@ impl Publisher {
         }
         match &*self.state.borrow() {
             State::Asking { question, .. } | State::Withdrawn { next: Some(question), .. } => {
-                Some(format!("this session waits with key: {}", question.key.tag()))
+                Some(format!("this session waits with key: {}", question.visitor.tag()))
             }
             State::Waiting { publish, .. } => {
-                Some(format!("this session waits, username: \"{}\"", publish.username))
+                Some(format!("this session waits, username: \"{}\"", publish.username()))
             }
             State::Live { username, .. } => {
                 Some(format!("this session is publishing, username: \"{username}\""))
@@ -73,35 +82,34 @@ impl Publisher {
 
     fn ask(&self, conf: &AppConf, question: Question) {
         let asker: Weak<dyn Asker> = self.me.clone();
-        match worker::ask(question.key, asker) {
+        match worker::ask(Arc::clone(&question.visitor), asker) {
             Ok(ticket) => {
                 self.state.replace(State::Asking { ticket, question });
                 self.timer.set(timeout());
             }
             Err(error) => {
-                self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), error);
+                self.refuse(Refusal::Unavailable, conf, Some(question.visitor.tag()), error);
             }
         }
     }
 
-    /// Keeps a question until the one before, which was taken back, is answered. Says whether
-    /// there is one.
-    fn ask_later(&self, question: Question) -> bool {
-        match &mut *self.state.borrow_mut() {
-            State::Withdrawn { next, .. } => {
-                *next = Some(question);
-                true
-            }
-            _ => false,
+    /// Asks, or keeps the question until the one before, which was taken back, is answered.
+    fn ask_in_turn(&self, conf: &AppConf, question: Question) {
+        if let State::Withdrawn { next, .. } = &mut *self.state.borrow_mut() {
+            *next = Some(question);
+            return;
         }
+        self.ask(conf, question);
     }
 
     /// The store has answered.
     fn decide(&self, conf: &AppConf, question: Question, answer: Result<Verdict, StoreError>) {
-        let tag = Some(question.key.tag());
+        let Question { visitor, kind } = question;
+        let tag = Some(visitor.tag());
         let username = match answer {
             Ok(Verdict::Allowed { streamer_id, username }) => {
-                return self.go_live(conf, Allowed { streamer_id, username, question });
+                let admission = Admission { streamer_id, username, visitor };
+                return self.go_live(conf, Allowed { admission, kind });
             }
             Ok(Verdict::Inactive { username }) => username,
             Ok(Verdict::Unknown) => {
@@ -136,9 +144,9 @@ impl Publisher {
     }
 
     /// The store has not answered in time.
-    pub(super) fn refuse_late(&self, conf: &AppConf, question: Question) {
+    pub(super) fn refuse_late(&self, conf: &AppConf, question: &Question) {
         let why = format_args!("no answer within {} ms", timeout().as_millis()).to_string();
-        self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), why);
+        self.refuse(Refusal::Unavailable, conf, Some(question.visitor.tag()), why);
     }
 }
 

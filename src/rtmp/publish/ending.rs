@@ -90,7 +90,7 @@ impl Publisher {
         match state {
             State::Idle => {}
             State::Asking { ticket, question } => {
-                let tag = question.key.tag();
+                let tag = question.visitor.tag();
                 self.withdraw(State::Withdrawn { ticket, question, next: None });
                 self.log_end(format_args!("stagedoor: publish withdrawn, key: {tag}"));
             }
@@ -106,8 +106,8 @@ impl Publisher {
                 live::count(Counters::withdrawn);
                 self.log_end(format_args!(
                     "stagedoor: publish withdrawn, username: \"{}\", key: {}",
-                    publish.username,
-                    publish.question.key.tag()
+                    publish.username(),
+                    publish.tag()
                 ));
             }
             State::Live { stream, username } => {
