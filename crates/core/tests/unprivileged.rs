@@ -56,7 +56,7 @@ fn as_ordinary_user(test: &str, body: impl Fn(&Path)) {
 fn fault(path: &Path) -> StoreError {
     match check(path, &Layout::Native).unwrap_err() {
         CheckError::Store(error) => error,
-        CheckError::Statement(error) => panic!("{error}"),
+        CheckError::Statement(error) => unreachable!("{error}"),
     }
 }
 
