@@ -1,8 +1,9 @@
 //! What can be wrong with an operator's statements, found before any stream needs them.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use rusqlite::{Connection, Error, Statement as Prepared};
+use rusqlite::{Connection, Error, OptionalExtension, Statement as Prepared};
 use thiserror::Error as ThisError;
 
 use super::Statements;
@@ -160,22 +161,35 @@ impl Statement {
         }
     }
 
-    /// The first table that is read from end to end where an index could help
-    /// (<https://www.sqlite.org/eqp.html>, section 1.1).
+    /// The first table that is read from end to end where an index could help: SQLite opens it, or an
+    /// index of it, for reading, and starts at its first entry
+    /// (<https://www.sqlite.org/opcode.html>).
     fn table_read_whole(&self, db: &Connection) -> rusqlite::Result<Option<String>> {
-        let mut plan = db.prepare(&format!("EXPLAIN QUERY PLAN {}", self.sql))?;
-        let steps = plan.query_map([], |row| row.get::<_, String>(3));
-        // Unbound parameters are NULL, which is a plan all the same.
-        for step in steps? {
-            if let Some(rest) = step?.strip_prefix("SCAN ")
-                && !rest.contains("CONSTANT ROW")
-            {
-                let table = rest.split(' ').next().unwrap_or(rest);
-                return Ok(Some(table.to_owned()));
+        let mut program = db.prepare(&format!("EXPLAIN {}", self.sql))?;
+        let mut steps = program.raw_query(); // whatever the parameters are
+        let mut open = HashMap::new();
+        while let Some(step) = steps.next()? {
+            let (opcode, cursor): (String, i64) = (step.get("opcode")?, step.get("p1")?);
+            match opcode.as_str() {
+                "OpenRead" => {
+                    open.insert(cursor, step.get::<_, i64>("p2")?);
+                }
+                "Rewind" => {
+                    if let Some(page) = open.get(&cursor) {
+                        return table_at(db, *page);
+                    }
+                }
+                _ => (),
             }
         }
         Ok(None)
     }
+}
+
+/// The table whose rows, or an index of which, begin at a page.
+fn table_at(db: &Connection, page: i64) -> rusqlite::Result<Option<String>> {
+    db.query_row("SELECT tbl_name FROM sqlite_schema WHERE rootpage = ?1", [page], |row| row.get(0))
+        .optional()
 }
 
 /// The columns that the query returns.
