@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Error, ErrorCode};
 use thiserror::Error;
 
-use crate::key::KeyTag;
-
 /// Why the database did not answer. The text completes "stagedoor: …" in a log and never holds a
 /// key.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -57,8 +55,8 @@ pub enum StoreError {
     BadValue { path: PathBuf, reason: String },
     #[error("database \"{path}\" does not fit {directive}, which {reason}")]
     Statement { path: PathBuf, directive: &'static str, reason: String },
-    #[error("database \"{path}\" gives {directive} {reason}, for key: {key}")]
-    BadRow { path: PathBuf, directive: &'static str, key: KeyTag, reason: String },
+    #[error("database \"{path}\" gives {directive} {reason}")]
+    BadRow { path: PathBuf, directive: &'static str, reason: String },
     #[error("database \"{path}\" did not answer: {reason}")]
     Sqlite { path: PathBuf, reason: String },
     #[error("database \"{path}\" did not answer: a fault in Stagedoor, please report it")]

@@ -68,9 +68,10 @@ fn ask(
 ) -> Result<Option<Row>, StoreError> {
     let query = &statements.query;
     let fault = |error| query.fault(path, &error);
-    let unusable = |reason: String| {
-        let key = visitor.tag();
-        StoreError::BadRow { path: path.to_owned(), directive: query.role.directive(), key, reason }
+    let unusable = |reason: String| StoreError::BadRow {
+        path: path.to_owned(),
+        directive: query.directive(),
+        reason,
     };
     let mut statement = query.bind(db, &Values::of(visitor)).map_err(fault)?;
     let username_at = statement.column_index(USERNAME).map_err(fault)?;
