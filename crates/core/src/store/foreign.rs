@@ -32,3 +32,6 @@ impl Statements {
         std::iter::once(&self.query).chain(events.into_iter().flatten())
     }
 }
+
+#[cfg(test)]
+mod tests;

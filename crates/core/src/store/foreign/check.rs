@@ -7,7 +7,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Statement as Prepared};
 use thiserror::Error as ThisError;
 
 use super::Statements;
-use super::statement::{Role, Statement, is_of_the_statement};
+use super::statement::{Role, Statement, cannot_run, is_of_the_statement};
 use crate::store::check::CheckError;
 use crate::store::error::{StoreError, reason};
 
@@ -86,10 +86,8 @@ impl Statement {
         let wrong = |reason: String| StatementError::new(self, reason);
         let prepared = match db.prepare(&self.sql) {
             Err(error) if is_of_the_statement(&error) => {
-                let reason = reason(&error);
-                let lacks_schema = reason.starts_with("no such");
-                let reason = format!("cannot run: SQLite says \"{reason}\"");
-                return Err(StatementError { lacks_schema, ..wrong(reason) }.into());
+                let lacks_schema = reason(&error).starts_with("no such");
+                return Err(StatementError { lacks_schema, ..wrong(cannot_run(&error)) }.into());
             }
             Err(Error::MultipleStatement) => {
                 let reason = format!("holds more than one statement, expected {}", self.kind());

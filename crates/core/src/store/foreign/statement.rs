@@ -105,10 +105,16 @@ impl Statement {
     pub(in crate::store) fn fault(&self, path: &Path, error: &Error) -> StoreError {
         if is_of_the_statement(error) {
             let (path, directive) = (path.to_owned(), self.role.directive());
-            return StoreError::Statement { path, directive, reason: reason(error) };
+            let reason = cannot_run(error);
+            return StoreError::Statement { path, directive, reason };
         }
         StoreError::from_sqlite(path, error)
     }
+}
+
+/// In SQLite's words.
+pub(super) fn cannot_run(error: &Error) -> String {
+    format!("cannot run: SQLite says \"{}\"", reason(error))
 }
 
 /// SQLITE_ERROR: what SQLite does not understand, as opposed to what it cannot do now.

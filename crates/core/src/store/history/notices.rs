@@ -157,3 +157,6 @@ fn is_refusal(error: &Error) -> bool {
     use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
     matches!(error.sqlite_error_code(), Some(ConstraintViolation | TooBig | TypeMismatch))
 }
+
+#[cfg(test)]
+mod tests;

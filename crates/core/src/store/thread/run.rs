@@ -69,6 +69,7 @@ impl<'a> Loop<'a> {
         let Settings { path, layout, worker, server } = settings;
         let health = Health::of_database(&path);
         Self {
+            history_health: Health::of_history(&layout),
             history: History::new(&layout, worker, Arc::clone(&server)),
             server,
             database: Database::new(path, layout),
@@ -78,7 +79,6 @@ impl<'a> Loop<'a> {
             inbox,
             wake,
             health,
-            history_health: Health::of_history(),
             watch_health: Health::of_watch(),
             flush_at: None,
             probe_at: None,

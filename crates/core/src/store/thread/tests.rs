@@ -10,6 +10,7 @@ use crate::key::KeyDigest;
 use crate::store::fixture::{Fixture, QuietServer, admission, visitor};
 use crate::username::Username;
 
+mod boot;
 mod faults;
 mod succession;
 mod watching;
