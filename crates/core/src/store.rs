@@ -1,4 +1,5 @@
-//! The store: streamers and the history of their sessions, in one SQLite database.
+//! The store: streamers and the history of their sessions, in one SQLite database, or the database
+//! of another application that an operator's own statements know ([`foreign`]).
 //!
 //! Who opens it, and how:
 //!
@@ -10,7 +11,7 @@
 //!
 //! # Locking
 //!
-//! The database is in WAL mode: a lookup reads while another process writes, so neither `stagedoor
+//! The native database is in WAL mode: a lookup reads while another process writes, so neither `stagedoor
 //! add` nor another worker's session rows delay a publish. Writers exclude one another; workers
 //! try, and try again a moment later. Only a process that takes the whole database
 //! (`locking_mode=EXCLUSIVE`) can hold up lookups.
