@@ -1,0 +1,34 @@
+//! What is measured, each by itself.
+
+mod connect;
+mod publish;
+
+use crate::bench::{Bench, Result};
+use crate::outcome::Outcome;
+
+/// One work.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// As the command line, the files and the places in the page have it.
+    pub name: &'static str,
+    pub run: fn(&Bench) -> Result<Outcome>,
+    /// The figure that is drawn, and the chart's title.
+    pub chart: Option<(&'static str, &'static str)>,
+}
+
+/// All of them, in the order of the page.
+pub const ALL: &[Work] = &[
+    Work {
+        name: "publish",
+        run: publish::run,
+        chart: Some(("p50", "From the publish command to its answer, p50")),
+    },
+    Work {
+        name: "connect",
+        run: connect::run,
+        chart: Some(("p50", "From the first packet to live, p50, ordinary TCP")),
+    },
+];
+
+/// The quantiles that most works tell.
+const P50_P99: &[(&str, f64)] = &[("p50", 0.5), ("p99", 0.99)];
