@@ -56,6 +56,7 @@ run: build ## The same set-up left running, with the URLs for OBS and a player (
 test: build ## Run all tests; TESTS='t/publish.t' picks end-to-end tests
 	@tools/packages.sh test
 	@tools/promtool.sh
+	@tools/django.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
 		set -x; $(CARGO) $$runner --workspace --exclude stagedoor
 	prove -I t/lib -j $(TEST_JOBS) $(TESTS)
