@@ -25,7 +25,7 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build tree demo run test test-browser check check-module deny env install clean
+.PHONY: help build tree demo run test test-browser compare check check-module deny env install clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -56,6 +56,7 @@ run: build ## The same set-up left running, with the URLs for OBS and a player (
 test: build ## Run all tests; TESTS='t/publish.t' picks end-to-end tests
 	@tools/packages.sh test
 	@tools/promtool.sh
+	@tools/django.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
 		set -x; $(CARGO) $$runner --workspace --exclude stagedoor
 	prove -I t/lib -j $(TEST_JOBS) $(TESTS)
@@ -64,6 +65,11 @@ test-browser: build ## Play a stream with hls.js in Chromium, across origins
 	@tools/packages.sh test browser
 	@tools/hls-js.sh
 	prove -I t/lib t/browser/*.t
+
+compare: build ## Show what on_publish callbacks and Stagedoor do in the same cases
+	@tools/packages.sh test
+	@tools/django.sh
+	@tools/compare.sh
 
 check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check

@@ -20,7 +20,7 @@ use JSON::PP    ();
 use Test::Answer  ();
 use Test::Nginx   ();
 use Test::Process ();
-use Test::Proc    qw(children is_halted is_running is_shutting_down sockets title);
+use Test::Proc    qw(children is_halted is_running is_shutting_down sockets title wait_exit);
 use Test::RTMP    ();
 
 our @EXPORT_OK = qw(key_tag wait_for);
@@ -220,6 +220,16 @@ sub kill_worker {
     $self->{t}->expect_kill(1);
     kill KILL => $pid;
     wait_for(sub { !is_running($pid) }, 5) or die "kill_worker: $pid does not die\n";
+    return;
+}
+
+# kill -9 of the whole server; returns when all of it is gone, and it can be started again.
+sub kill_server {
+    my ($self) = @_;
+    my @pids = ($self->master(), children($self->master()));
+    kill KILL => @pids;
+    wait_for(sub { !grep { is_running($_) } @pids }, 5) or die "kill_server: @pids do not die\n";
+    wait_exit(delete $self->{t}{nginx}, 5);
     return;
 }
 
