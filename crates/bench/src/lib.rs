@@ -7,10 +7,14 @@
 
 pub mod bench;
 pub mod chart;
+pub mod distance;
+pub mod encoder;
 pub mod outcome;
 pub mod peer;
 pub mod process;
 pub mod report;
 pub mod rtmp;
 pub mod statistics;
+mod sys;
+pub mod wire;
 pub mod work;

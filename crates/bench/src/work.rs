@@ -1,6 +1,7 @@
 //! What is measured, each by itself.
 
 mod connect;
+mod encoders;
 mod publish;
 
 use crate::bench::{Bench, Result};
@@ -27,6 +28,11 @@ pub const ALL: &[Work] = &[
         name: "connect",
         run: connect::run,
         chart: Some(("p50", "From the first packet to live, p50, ordinary TCP")),
+    },
+    Work {
+        name: "encoders",
+        run: encoders::run,
+        chart: Some(("loopback", "From an encoder's first packet to live, loopback, p50 of 20")),
     },
 ];
 

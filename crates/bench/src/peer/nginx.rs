@@ -4,27 +4,33 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::bench::{self, Result};
 use crate::process::{self, Daemon};
 
-/// Ports that nobody listens on, below those that the kernel gives to outgoing connections.
+/// How many ports were looked at.
+static TRIED: AtomicU16 = AtomicU16::new(0);
+
+/// Ports that nobody listens on, below those that the kernel gives to outgoing connections; others
+/// each time, because who has them may listen in another namespace.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let first = 20_000 + (std::process::id() % 10_000) as u16;
-    let mut listeners = Vec::new();
-    for port in (first..32_768).chain(10_000..first) {
-        if listeners.len() == N {
-            break;
-        }
-        listeners.extend(TcpListener::bind(("0.0.0.0", port)));
-    }
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 32_768 - FIRST;
     let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
+    for place in &mut ports {
+        let start = std::process::id() as u16;
+        let mut candidates = (0..COUNT).map(|_| {
+            let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+            FIRST + start.wrapping_add(tried) % COUNT
+        });
+        *place = candidates
+            .find(|&port| TcpListener::bind(("0.0.0.0", port)).is_ok())
+            .ok_or("no free port")?;
     }
-    if listeners.len() < N { Err("no free ports".into()) } else { Ok(ports) }
+    Ok(ports)
 }
 
 /// Starts nginx in the foreground with the nginx.conf of that directory.
