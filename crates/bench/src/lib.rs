@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod chart;
+pub mod crowd;
 pub mod distance;
 pub mod encoder;
 pub mod outcome;

@@ -3,6 +3,8 @@
 mod connect;
 mod encoders;
 mod publish;
+mod relay;
+mod storm;
 
 use crate::bench::{Bench, Result};
 use crate::outcome::Outcome;
@@ -33,6 +35,16 @@ pub const ALL: &[Work] = &[
         name: "encoders",
         run: encoders::run,
         chart: Some(("loopback", "From an encoder's first packet to live, loopback, p50 of 20")),
+    },
+    Work {
+        name: "storm",
+        run: storm::run,
+        chart: Some(("the last one live", "After a restart: until the last encoder is live")),
+    },
+    Work {
+        name: "relay",
+        run: relay::run,
+        chart: Some(("CPU of the worker", "CPU for 200 live streams of 1 Mbit/s, 50 watched")),
     },
 ];
 
