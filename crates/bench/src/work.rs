@@ -2,8 +2,12 @@
 
 mod connect;
 mod encoders;
+mod hls;
+mod keys;
+mod memory;
 mod publish;
 mod relay;
+mod stalls;
 mod storm;
 
 use crate::bench::{Bench, Result};
@@ -42,9 +46,21 @@ pub const ALL: &[Work] = &[
         chart: Some(("the last one live", "After a restart: until the last encoder is live")),
     },
     Work {
+        name: "keys",
+        run: keys::run,
+        chart: Some(("warm p50", "Publish command to answer by size of the database, warm, p50")),
+    },
+    Work { name: "hls", run: hls::run, chart: Some(("requests", "Requests a second")) },
+    Work {
         name: "relay",
         run: relay::run,
         chart: Some(("CPU of the worker", "CPU for 200 live streams of 1 Mbit/s, 50 watched")),
+    },
+    Work { name: "memory", run: memory::run, chart: None },
+    Work {
+        name: "stalls",
+        run: stalls::run,
+        chart: Some(("longest wait", "The longest that a request to the same worker had to wait")),
     },
 ];
 
