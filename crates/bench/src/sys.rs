@@ -22,6 +22,21 @@ pub fn open_tun(name: &str) -> io::Result<File> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(device) }
 }
 
+/// Waits for a lock on some bytes of a file, against everybody else (fcntl(2), "Advisory record
+/// locking"); it is held until the file is closed.
+pub fn lock(file: &File, start: i64, length: i64) -> io::Result<()> {
+    let lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: start,
+        l_len: length,
+        l_pid: 0,
+    };
+    // SAFETY: the descriptor is open, and the kernel reads one struct flock.
+    let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLKW, &raw const lock) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// One thread of another process that stands still until this is dropped, while the others run:
 /// whatever it waits for takes as long. Must be dropped by the thread that made it (ptrace(2)).
 #[derive(Debug)]

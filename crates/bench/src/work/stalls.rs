@@ -3,20 +3,19 @@
 //! are refused. The longest wait is the longest stall, and what the machine adds to it: so the same is
 //! done to nginx without the module, and to one that nobody troubles.
 
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior};
-
 use crate::bench::{Bench, Result};
 use crate::crowd::{Crowd, Role};
 use crate::outcome::{Outcome, Unit};
 use crate::peer::{Arrangement, Peer, Setup};
 use crate::process::threads;
-use crate::sys::Held;
+use crate::sys::{self, Held};
 
 /// What happens meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +45,11 @@ const ROWS: [(Arrangement, Trouble, &str); 7] = [
 /// How often somebody comes, in a second.
 const PUBLISHES: u32 = 200;
 const REFUSALS: u32 = 5000;
+
+/// Where all locks of a database with a write-ahead log are, in its index (SQLite, "WAL-mode File
+/// Format", section 2.3).
+const LOCKS: (i64, i64) = (120, 8);
+
 const LONGEST: &str = "longest wait";
 
 pub fn run(bench: &Bench) -> Result<Outcome> {
@@ -107,13 +111,10 @@ fn with<T>(peer: &Peer, trouble: Trouble, action: impl FnOnce() -> T) -> Result<
     match trouble {
         Trouble::None | Trouble::Publishes | Trouble::Refusals => Ok(action()),
         Trouble::Locked => {
-            let mut db = Connection::open(peer.database())?;
-            db.busy_timeout(Duration::from_secs(10))?;
-            db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-            let lock = db.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-            let result = action();
-            lock.rollback()?;
-            Ok(result)
+            let index = peer.database().with_extension("db-shm");
+            let file = OpenOptions::new().read(true).write(true).open(&index)?;
+            sys::lock(&file, LOCKS.0, LOCKS.1)?;
+            Ok(action())
         }
         Trouble::Held => {
             // beside nginx's own there is one thread, the store's
