@@ -306,7 +306,11 @@ unsafe extern "C" fn connected(
     guard("a connection", ERROR, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let session = unsafe { Session::from_raw(session) };
-        if !is_needed() || session.has_known_layout() {
+        if !is_needed() {
+            return OK;
+        }
+        if session.has_known_layout() {
+            latency::connected(session);
             return OK;
         }
         Log::cycle().error(format_args!(
