@@ -300,10 +300,10 @@ impl Crowd {
 
 impl Member {
     fn picture(&mut self, message: &Message, now: Instant) {
-        if message.header.kind == kind::VIDEO {
-            if let Some(last) = self.last.replace(now) {
-                self.gaps.push(now.duration_since(last).as_secs_f64());
-            }
+        if message.header.kind == kind::VIDEO
+            && let Some(last) = self.last.replace(now)
+        {
+            self.gaps.push(now.duration_since(last).as_secs_f64());
         }
     }
 }

@@ -47,14 +47,8 @@ impl Encoder {
         let inside = namespace.map_or_else(String::new, |name| format!("ip netns exec {name} "));
         let words = format!("{inside}{line}");
         let mut words = words.split_whitespace();
-        let program = words.next().unwrap_or_default();
-        let child = Command::new(program)
-            .args(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(log)?)
-            .spawn()
-            .map_err(|error| format!("cannot run {program}: {error}"))?;
-        Ok(Daemon::new(child))
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log)?);
+        Daemon::start(&mut command)
     }
 }

@@ -1,21 +1,29 @@
 //! What the kernel counts of a process.
 
 use std::fs;
-use std::process::Child;
+use std::process::{Child, ChildStderr, ChildStdout, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::Result;
+use crate::sys;
 
 /// A process that ends with us.
 #[derive(Debug)]
 pub struct Daemon(Child);
 
 impl Daemon {
-    pub fn new(child: Child) -> Self {
-        Self(child)
+    /// Starts it.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        Ok(Self(sys::spawn(command).map_err(|error| format!("cannot run {name}: {error}"))?))
+    }
+
+    /// What it prints, and what it complains of, where those are pipes.
+    pub fn pipes(&mut self) -> Option<(ChildStdout, ChildStderr)> {
+        Some((self.0.stdout.take()?, self.0.stderr.take()?))
     }
 
     pub fn id(&self) -> u32 {

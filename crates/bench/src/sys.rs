@@ -4,7 +4,19 @@ use std::ffi::c_void;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
 use std::ptr;
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+/// Starts a process that is told to end when the thread that started it ends, however that does.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    let die_with_us = || Ok(set_parent_process_death_signal(Some(Signal::TERM))?);
+    // SAFETY: between fork and exec only one system call is made (prctl(2)).
+    unsafe { command.pre_exec(die_with_us) };
+    command.spawn()
+}
 
 /// Opens a TUN device of that name (at most 15 bytes) in the calling thread's network namespace,
 /// and makes it if need be. Reads and writes are one IP packet each (linux/if_tun.h).

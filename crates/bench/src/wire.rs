@@ -44,15 +44,9 @@ impl Capture {
         };
         command.args(["-n", "-i", interface, "-s", "400", "--immediate-mode", "-U", "-w", "-"]);
         command.args(["--time-stamp-precision=nano", "tcp", "port", &server.to_string()]);
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("cannot run tcpdump: {error}"))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let tcpdump = Daemon::new(child);
-        let (Some(stdout), Some(stderr)) = (stdout, stderr) else { return Err("no pipe".into()) };
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut tcpdump = Daemon::start(&mut command)?;
+        let (stdout, stderr) = tcpdump.pipes().ok_or("no pipe")?;
         let mut said = String::new();
         let mut stderr = BufReader::new(stderr);
         while !said.contains("listening on") {
@@ -68,20 +62,20 @@ impl Capture {
         Ok(Self { segments, server, _tcpdump: tcpdump })
     }
 
-    /// Waits until somebody is told to be live; returns the seconds since the first packet of that
-    /// connection.
-    pub fn time_to_live(&self) -> Result<f64> {
+    /// Waits until somebody is told to be live.
+    pub fn live(&self) -> Result<Live> {
         let deadline = Instant::now() + Duration::from_secs(30);
-        let mut begun = Vec::new();
+        let mut connections: Vec<Connection> = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let segment = self.segments.recv_timeout(left).map_err(|_| "nobody went live")?;
             if segment.is_syn && segment.to == self.server {
-                begun.push((segment.from, segment.at));
+                connections.push(Connection::new(&segment));
             }
-            if segment.from == self.server && contains(&segment.payload, LIVE) {
-                let first = begun.iter().find(|(port, _)| *port == segment.to);
-                return Ok(segment.at - first.ok_or("no SYN was captured")?.1);
+            let client = if segment.to == self.server { segment.from } else { segment.to };
+            let found = connections.iter_mut().rfind(|connection| connection.client == client);
+            if let Some(live) = found.and_then(|connection| connection.segment(&segment)) {
+                return Ok(live);
             }
         }
     }
@@ -89,6 +83,43 @@ impl Capture {
     /// Forgets what was captured so far.
     pub fn forget(&self) {
         while self.segments.try_recv().is_ok() {}
+    }
+}
+
+/// A connection on its way to being live.
+#[derive(Debug)]
+struct Connection {
+    client: u16,
+    began: f64,
+    /// The server has acknowledged what the client sent last, and said nothing.
+    is_bare_ack: bool,
+    own_waits: u32,
+}
+
+/// How a connection became live.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Live {
+    /// Seconds since the first packet.
+    pub after: f64,
+    /// How often the client held something back until the server had acknowledged what it had sent
+    /// before (Nagle's algorithm), though there was nothing to wait for.
+    pub own_waits: u32,
+}
+
+impl Connection {
+    fn new(syn: &Segment) -> Self {
+        Self { client: syn.from, began: syn.at, is_bare_ack: false, own_waits: 0 }
+    }
+
+    /// Another segment of it; says when it is the one that makes it live.
+    fn segment(&mut self, segment: &Segment) -> Option<Live> {
+        if segment.from != self.client {
+            self.is_bare_ack = segment.payload.is_empty() && !segment.is_syn;
+        } else if !segment.payload.is_empty() && std::mem::take(&mut self.is_bare_ack) {
+            self.own_waits += 1;
+        }
+        let is_live = segment.to == self.client && contains(&segment.payload, LIVE);
+        is_live.then_some(Live { after: segment.at - self.began, own_waits: self.own_waits })
     }
 }
 
@@ -130,6 +161,32 @@ fn segment(at: f64, packet: &[u8]) -> Option<Segment> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_for_nothing_but_an_ack_is_the_clients_own_doing() {
+        let segment = |at: f64, from: u16, payload: &[u8]| Segment {
+            at,
+            from,
+            to: 1942 - from,
+            is_syn: false,
+            payload: payload.to_vec(),
+        };
+        let mut connection = Connection::new(&segment(1.0, 7, b""));
+        for (at, from, payload) in [
+            (1.1, 7, &b"hello"[..]),
+            (1.2, 1935, b""),
+            (1.2, 1935, b"answer"),
+            (1.2, 7, b"header"), // waited for the answer
+            (1.3, 1935, b""),
+            (1.3, 7, b"payload"), // waited for an ACK
+            (1.3, 7, b"more"),
+        ] {
+            assert_eq!(connection.segment(&segment(at, from, payload)), None);
+        }
+        let live =
+            connection.segment(&segment(1.5, 1935, b"...NetStream.Publish.Start...")).unwrap();
+        assert_eq!(live, Live { after: 0.5, own_waits: 1 });
+    }
 
     #[test]
     fn a_segment_is_found_behind_options() {

@@ -13,7 +13,8 @@ use crate::process::Daemon;
 /// Two workers, as in the comparison of docs/migrating.md.
 pub fn start(bench: &Bench, dir: &Path, database: &Path, address: SocketAddr) -> Result<Daemon> {
     let log = dir.join("gunicorn.log");
-    let child = Command::new(bench.objs("django-venv/bin/gunicorn"))
+    let mut command = Command::new(bench.objs("django-venv/bin/gunicorn"));
+    command
         .args(["--workers", "2", "--no-control-socket", "--bind", &address.to_string()])
         .arg("project.wsgi")
         .env("SITE_DATABASE", database)
@@ -21,10 +22,9 @@ pub fn start(bench: &Bench, dir: &Path, database: &Path, address: SocketAddr) ->
         .env("PYTHONPATH", bench.root.join("t/django"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null())
-        .stderr(File::create(&log)?)
-        .spawn()
-        .map_err(|error| format!("cannot run gunicorn (tools/django.sh installs it): {error}"))?;
-    let mut daemon = Daemon::new(child);
+        .stderr(File::create(&log)?);
+    // tools/django.sh installs it
+    let mut daemon = Daemon::start(&mut command)?;
     let deadline = Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(address).is_err() {
         if daemon.ended().is_some() || Instant::now() > deadline {

@@ -47,8 +47,7 @@ pub fn start(dir: &Path, namespace: Option<&str>) -> Result<Daemon> {
     command.arg("-p").arg(dir).arg("-c").arg(dir.join("nginx.conf"));
     command.arg("-e").arg(dir.join("error.log")).stdin(Stdio::null());
     command.stderr(File::create(dir.join("stderr"))?);
-    let child = command.spawn().map_err(|error| format!("cannot run {nginx}: {error}"))?;
-    Ok(Daemon::new(child))
+    Daemon::start(&mut command)
 }
 
 /// Waits until the worker is there: nginx listens before it makes one.

@@ -9,15 +9,9 @@ use crate::bench::{Bench, Result};
 use crate::crowd::{Crowd, Role};
 use crate::outcome::{Outcome, Unit};
 use crate::peer::{Arrangement, Peer, Setup};
-use crate::process::{Memory, memory};
+use crate::process::memory;
 
 const PEERS: [Arrangement; 3] = [Arrangement::Stock, Arrangement::Native, Arrangement::Foreign];
-const MEMORY: [(&str, fn(&Memory) -> u64); 3] = [
-    ("resident", |memory| memory.resident),
-    ("shared out (PSS)", |memory| memory.proportional),
-    ("of its own", |memory| memory.private),
-];
-
 pub fn run(bench: &Bench) -> Result<Outcome> {
     let streams = bench.pick(200, 20);
     let mut outcome = Outcome::default();
@@ -27,13 +21,13 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
             let peer = Peer::start(bench, arrangement, &setup)?;
             let _crowd = live(&peer, streams)?;
             let memory = memory(peer.worker()?)?;
-            for (name, of) in MEMORY {
-                outcome.note(
-                    &format!("worker with {streams} streams, {}", arrangement.name()),
-                    name,
-                    Unit::Bytes,
-                    of(&memory) as f64,
-                );
+            let row = worker(streams, arrangement);
+            for (name, bytes) in [
+                ("resident", memory.resident),
+                ("shared out (PSS)", memory.proportional),
+                ("of its own", memory.private),
+            ] {
+                outcome.note(&row, name, Unit::Bytes, bytes as f64);
             }
         }
     }
@@ -42,6 +36,10 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
     outcome.note("ngx_stagedoor_module.so", "size", Unit::Bytes, module);
     goals(&mut outcome, streams);
     Ok(outcome)
+}
+
+fn worker(streams: usize, arrangement: Arrangement) -> String {
+    format!("worker with {streams} streams, {}", arrangement.name())
 }
 
 fn live(peer: &Peer, streams: usize) -> Result<Crowd> {

@@ -2,8 +2,8 @@
 //! first fifty are live and watched already.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, Result};
 use crate::crowd::{Crowd, Media, Role};
@@ -19,8 +19,9 @@ const EARLY: usize = 50;
 /// Who is not live by then has failed.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How long the early ones are watched without a storm.
-const CALM: Duration = Duration::from_secs(2);
+/// How long the early ones are watched without a storm; in one at least.
+const WATCHED: Duration = Duration::from_secs(2);
+const WATCHED_QUICKLY: Duration = Duration::from_millis(300);
 
 pub fn run(bench: &Bench) -> Result<Outcome> {
     let (rounds, sizes) = bench.pick((5, [1000, 5000]), (1, [50, 100]));
@@ -55,17 +56,20 @@ fn storm(
     };
     let peer = Peer::start(bench, arrangement, &setup)?;
     let mut early = early(&peer)?;
-    early.until(CALM, |_| false)?;
+    let watched = bench.pick(WATCHED, WATCHED_QUICKLY);
+    early.until(watched, |_| false)?;
     let calm = sorted(&early.gaps());
     early.forget_gaps();
 
     let is_over = AtomicBool::new(false);
     let (storm, gaps) = thread::scope(|scope| {
         let watcher = scope.spawn(|| {
-            let watched = early.until(2 * LIMIT, |_| is_over.load(Ordering::Relaxed));
-            watched.map(|_| (early.live(), sorted(&early.gaps())))
+            let seen = early.until(2 * LIMIT, |_| is_over.load(Ordering::Relaxed));
+            seen.map(|_| (early.live(), sorted(&early.gaps())))
         });
+        let began = Instant::now();
         let storm = come(&peer, size);
+        sleep(watched.saturating_sub(began.elapsed()));
         is_over.store(true, Ordering::Relaxed);
         (storm, watcher.join())
     });
