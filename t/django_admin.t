@@ -23,7 +23,7 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor django/)->has_daemon('ffmpeg')->plan(27);
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor django/)->has_daemon('ffmpeg')->plan(28);
 
 my $site = Test::Django->for_example($t, 'django');
 my ($benw, $carl) = $site->add(qw(benw carl));
@@ -88,6 +88,7 @@ is(told($another), 'Start publishing', 'the new one is');
 $encoder = live('carl', $another);
 $admin->set_username('carl', 'charles');
 ends($encoder, 'a user who was renamed');
+ok(wait_for(sub { shown('charles') eq 'False' }, 5), 'which shows');
 my $client = Test::RTMP->new(app => 'app')->ready();
 is($client->publish($another)->{description}, 'Start publishing', 'the key is good under the new name');
 is(shown('charles'), 'True', 'which shows');
