@@ -26,7 +26,7 @@ use stagedoor_core::counters::Counters;
 use stagedoor_core::key::KeyDigest;
 use stagedoor_core::media::Media;
 use stagedoor_core::policy::{Refusal, Stop};
-use stagedoor_core::publish::Publish;
+use stagedoor_core::publish::{Flaw, Publish};
 use stagedoor_core::registry::Stream;
 use stagedoor_core::store::thread::EndReason;
 use stagedoor_core::username::Username;
@@ -82,6 +82,9 @@ enum State {
 struct Question {
     key: KeyDigest,
     kind: &'static str,
+    /// It may not, whatever the store says. The store is asked all the same: to whoever tries keys
+    /// out, one is like another.
+    flaw: Option<Flaw>,
 }
 
 /// A publish that the store allows.

@@ -7,6 +7,8 @@
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::key::KeyError;
+
 /// Longest name that is kept: nginx-rtmp's NGX_RTMP_MAX_NAME, less the NUL at its end.
 pub const MAX_NAME: usize = 255;
 
@@ -35,6 +37,17 @@ pub enum PublishError {
     /// The name is longer than nginx-rtmp can carry.
     #[error("the stream name has {0} bytes, expected at most {MAX_NAME}")]
     TooLong(usize),
+}
+
+/// Why a publish has no key that could be anybody's; completes the sentence "publish refused: …".
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Flaw {
+    /// The command has none.
+    #[error(transparent)]
+    Command(#[from] PublishError),
+    /// What it has is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 /// A `publish` command. The name is a secret: it is wiped when the command is dropped, and never

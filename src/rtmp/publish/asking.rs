@@ -1,46 +1,31 @@
 //! From the command to the answer: whose key is it?
 
+use std::fmt::Display;
 use std::rc::Weak;
 
 use stagedoor_core::counters::Counters;
-use stagedoor_core::key::{KeyDigest, StreamKey};
+use stagedoor_core::key::{KeyDigest, KeyTag, StreamKey};
 use stagedoor_core::policy::Refusal;
-use stagedoor_core::publish::Publish;
+use stagedoor_core::publish::{Flaw, Publish, PublishError};
 use stagedoor_core::store::{StoreError, Verdict};
 
 use super::super::AppConf;
 use super::{Allowed, Publisher, Question, State, timeout};
-use crate::live;
-use crate::worker::{self, Asker};
+use crate::live::{self, Attempt};
+use crate::worker::{self, Asker, Flood};
 
 impl Publisher {
-    pub(super) fn received(
-        &self,
-        conf: &AppConf,
-        command: Result<Publish, impl std::fmt::Display>,
-    ) {
+    pub(super) fn received(&self, conf: &AppConf, command: Result<Publish, PublishError>) {
         if let Some(why) = self.occupation() {
-            self.note_refusal(Refusal::AlreadyStreaming, None, why);
+            self.note_refusal(Refusal::AlreadyStreaming, Some(Flood::Busy), None, why);
             return self.tell(Refusal::AlreadyStreaming);
         }
         if self.is_refused() {
             return;
         }
-        let command = match command {
-            Ok(command) => command,
-            Err(error) => return self.refuse(Refusal::InvalidKey, conf, None, error),
-        };
-        match StreamKey::parse(command.key()) {
-            Ok(key) => {
-                let question = Question { key: key.digest(), kind: command.kind() };
-                if !self.ask_later(question) {
-                    self.ask(conf, question);
-                }
-            }
-            Err(error) => {
-                let tag = KeyDigest::of(command.key()).tag();
-                self.refuse(Refusal::InvalidKey, conf, Some(tag), error);
-            }
+        let question = Question::of(command);
+        if !self.ask_later(question) {
+            self.ask(conf, question);
         }
     }
 
@@ -72,15 +57,21 @@ impl Publisher {
     }
 
     fn ask(&self, conf: &AppConf, question: Question) {
+        let attempt = match Attempt::of(self.session.client_addr(), conf.auth_limit()) {
+            // It has failed already: there is nothing to give back.
+            Ok(_) if question.flaw.is_some() => Attempt::default(),
+            Ok(attempt) => attempt,
+            Err(error) => {
+                return self.refuse(Refusal::TooManyAttempts, conf, question.tag(), error);
+            }
+        };
         let asker: Weak<dyn Asker> = self.me.clone();
-        match worker::ask(question.key, asker) {
+        match worker::ask(question.key, attempt, asker) {
             Ok(ticket) => {
                 self.state.replace(State::Asking { ticket, question });
                 self.timer.set(timeout());
             }
-            Err(error) => {
-                self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), error);
-            }
+            Err(error) => self.refuse_unanswered(conf, question, error),
         }
     }
 
@@ -98,16 +89,17 @@ impl Publisher {
 
     /// The store has answered.
     fn decide(&self, conf: &AppConf, question: Question, answer: Result<Verdict, StoreError>) {
-        let tag = Some(question.key.tag());
-        let username = match answer {
-            Ok(Verdict::Allowed { streamer_id, username }) => {
+        let tag = question.tag();
+        let username = match (answer, question.flaw) {
+            (_, Some(flaw)) => return self.refuse(Refusal::InvalidKey, conf, tag, flaw),
+            (Ok(Verdict::Allowed { streamer_id, username }), None) => {
                 return self.go_live(conf, Allowed { streamer_id, username, question });
             }
-            Ok(Verdict::Inactive { username }) => username,
-            Ok(Verdict::Unknown) => {
+            (Ok(Verdict::Inactive { username }), None) => username,
+            (Ok(Verdict::Unknown), None) => {
                 return self.refuse(Refusal::InvalidKey, conf, tag, "nobody has this key");
             }
-            Err(error) => return self.refuse(Refusal::Unavailable, conf, tag, error),
+            (Err(error), None) => return self.refuse_unanswered(conf, question, error),
         };
         self.refuse(Refusal::Inactive, conf, tag, format_args!("username: \"{username}\""));
     }
@@ -120,25 +112,47 @@ impl Publisher {
         next: Option<Question>,
         answer: Result<Verdict, StoreError>,
     ) {
-        match (answer, next) {
-            (Ok(Verdict::Unknown), next) => {
-                if next.is_some() {
-                    live::count(Counters::withdrawn);
-                }
-                self.decide(conf, question, Ok(Verdict::Unknown));
-            }
-            (_, Some(next)) => {
-                live::count(Counters::withdrawn);
-                self.ask(conf, next);
-            }
-            (_, None) => live::count(Counters::withdrawn),
+        let is_wrong = question.flaw.is_some() || answer == Ok(Verdict::Unknown);
+        if !is_wrong || next.is_some() {
+            live::count(Counters::withdrawn);
+        }
+        match next {
+            _ if is_wrong => self.decide(conf, question, answer),
+            Some(next) => self.ask(conf, next),
+            None => {}
         }
     }
 
     /// The store has not answered in time.
     pub(super) fn refuse_late(&self, conf: &AppConf, question: Question) {
         let why = format_args!("no answer within {} ms", timeout().as_millis()).to_string();
-        self.refuse(Refusal::Unavailable, conf, Some(question.key.tag()), why);
+        self.refuse_unanswered(conf, question, why);
+    }
+
+    fn refuse_unanswered(&self, conf: &AppConf, question: Question, why: impl Display) {
+        match question.flaw {
+            Some(flaw) => self.refuse(Refusal::InvalidKey, conf, question.tag(), flaw),
+            None => self.refuse(Refusal::Unavailable, conf, question.tag(), why),
+        }
+    }
+}
+
+impl Question {
+    fn of(command: Result<Publish, PublishError>) -> Question {
+        match command {
+            Ok(command) => {
+                let (key, kind) = (KeyDigest::of(command.key()), command.kind());
+                Question { key, kind, flaw: StreamKey::parse(command.key()).err().map(Flaw::Key) }
+            }
+            Err(error) => {
+                Question { key: KeyDigest::of(b""), kind: "live", flaw: Some(Flaw::Command(error)) }
+            }
+        }
+    }
+
+    /// What stands for the key in the log; a command without one has none.
+    fn tag(&self) -> Option<KeyTag> {
+        (!matches!(self.flaw, Some(Flaw::Command(_)))).then(|| self.key.tag())
     }
 }
 
