@@ -1,6 +1,6 @@
 //! How often an address may still fail, over all workers. The rules are `stagedoor_core::limit`.
 
-use stagedoor_core::limit::{Charge, Limit, Source, UsedUp};
+use stagedoor_core::limit::{Charge, Denial, Limit, Source};
 
 use crate::core::CoreConf;
 use crate::ffi::clock;
@@ -18,24 +18,33 @@ impl Attempt {
     ///
     /// # Errors
     ///
-    /// [`UsedUp`] when it has none left.
-    pub fn of(address: &str, limit: Option<Limit>) -> Result<Attempt, UsedUp> {
+    /// [`Denial`] when it has none left.
+    pub fn of(address: &str, limit: Option<Limit>) -> Result<Attempt, Denial> {
         let zone = CoreConf::current().and_then(CoreConf::zone);
         let (Some(limit), Some(source), Some(zone)) = (limit, Source::of(address), zone) else {
-            return Ok(Attempt(None));
+            return Ok(Attempt::default());
         };
         let now = clock::monotonic();
         match zone.with_attempts(|attempts| attempts.take(source, limit, now)) {
             Some(charge) => Ok(Attempt(Some((zone, charge?)))),
-            None => Ok(Attempt(None)),
+            None => Ok(Attempt::default()),
         }
     }
 
     /// It was no failure.
-    pub fn give_back(self) {
-        if let Some((zone, charge)) = self.0 {
+    pub fn give_back(mut self) {
+        if let Some((zone, charge)) = self.0.take() {
             let now = clock::monotonic();
             zone.with_attempts(|attempts| attempts.give_back(charge, now));
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some((zone, charge)) = self.0.take() {
+            let now = clock::monotonic();
+            zone.with_attempts(|attempts| attempts.fail(charge, now));
         }
     }
 }

@@ -19,7 +19,7 @@ mod ending;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nginx_sys::ngx_chain_t;
 use stagedoor_core::counters::Counters;
@@ -61,6 +61,8 @@ enum State {
     /// Nothing is being published.
     #[default]
     Idle,
+    /// Too many publishes of its address are being asked about.
+    Queuing { since: Instant, question: Question },
     /// The store was asked.
     Asking { ticket: Ticket, question: Question },
     /// The publish was taken back before its answer came. The session is answered once more: a
@@ -202,6 +204,9 @@ impl Publisher {
     fn expired(&self) {
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
+            (State::Queuing { since, question }, Some(conf)) => {
+                self.ask_since(since, conf, question);
+            }
             (State::Asking { ticket, question }, Some(conf)) => {
                 worker::give_up(&ticket);
                 self.refuse_late(conf, question);

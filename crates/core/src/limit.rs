@@ -3,7 +3,7 @@
 //! A limit is a bucket of attempts for each address: it holds [`Limit`]'s burst at most, a failure
 //! takes one out, and they come back at the limit's rate. An attempt is taken before the key is
 //! looked up and given back when it was no failure, so that attempts made at the same time cannot
-//! be more than the bucket held. Which names were tried plays no part: nobody can lock a streamer
+//! be more than the bucket held; while some are out, those that find none left may wait. Which names were tried plays no part: nobody can lock a streamer
 //! out from elsewhere.
 
 mod attempts;
@@ -33,10 +33,16 @@ pub struct Limit {
     burst: u32,
 }
 
-/// All attempts of an address are used up for now; completes the sentence "publish refused: …".
+/// Why an address gets no attempt; completes the sentence "publish refused: …".
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("{0} is used up")]
-pub struct UsedUp(pub Limit);
+pub enum Denial {
+    /// Its failures have used them up.
+    #[error("{0} is used up")]
+    UsedUp(Limit),
+    /// Some are out, and may come back.
+    #[error("the address has attempts at {0} out")]
+    Out(Limit),
+}
 
 impl Limit {
     /// As many attempts as a limit holds that does not say.

@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 use std::rc::Weak;
+use std::time::{Duration, Instant};
 
 use stagedoor_core::counters::Counters;
 use stagedoor_core::key::{KeyDigest, KeyTag, StreamKey};
+use stagedoor_core::limit::Denial;
 use stagedoor_core::policy::Refusal;
 use stagedoor_core::publish::{Flaw, Publish, PublishError};
 use stagedoor_core::store::{StoreError, Verdict};
@@ -13,6 +15,9 @@ use super::super::AppConf;
 use super::{Allowed, Publisher, Question, State, timeout};
 use crate::live::{self, Attempt};
 use crate::worker::{self, Asker, Flood};
+
+/// How often a publish that waits looks whether an attempt of its address has come back.
+const LOOK_AT_ATTEMPTS: Duration = Duration::from_millis(50);
 
 impl Publisher {
     pub(super) fn received(&self, conf: &AppConf, command: Result<Publish, PublishError>) {
@@ -35,7 +40,9 @@ impl Publisher {
             return Some("this session is playing".to_owned());
         }
         match &*self.state.borrow() {
-            State::Asking { question, .. } | State::Withdrawn { next: Some(question), .. } => {
+            State::Queuing { question, .. }
+            | State::Asking { question, .. }
+            | State::Withdrawn { next: Some(question), .. } => {
                 Some(format!("this session waits with key: {}", question.key.tag()))
             }
             State::Waiting { publish, .. } => {
@@ -57,12 +64,21 @@ impl Publisher {
     }
 
     fn ask(&self, conf: &AppConf, question: Question) {
+        self.ask_since(Instant::now(), conf, question);
+    }
+
+    /// Asks, if the address has an attempt. While all of them are out, the publish waits.
+    pub(super) fn ask_since(&self, since: Instant, conf: &AppConf, question: Question) {
         let attempt = match Attempt::of(self.session.client_addr(), conf.auth_limit()) {
             // It has failed already: there is nothing to give back.
             Ok(_) if question.flaw.is_some() => Attempt::default(),
             Ok(attempt) => attempt,
-            Err(error) => {
-                return self.refuse(Refusal::TooManyAttempts, conf, question.tag(), error);
+            Err(Denial::Out(_)) if since.elapsed() < timeout() => {
+                self.state.replace(State::Queuing { since, question });
+                return self.timer.set(LOOK_AT_ATTEMPTS);
+            }
+            Err(denial) => {
+                return self.refuse(Refusal::TooManyAttempts, conf, question.tag(), denial);
             }
         };
         let asker: Weak<dyn Asker> = self.me.clone();

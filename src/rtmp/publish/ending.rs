@@ -88,6 +88,10 @@ impl Publisher {
         let state = self.state.take();
         match state {
             State::Idle => {}
+            State::Queuing { .. } => {
+                self.timer.stop();
+                live::count(Counters::withdrawn);
+            }
             State::Asking { ticket, question } => {
                 let tag = question.key.tag();
                 self.withdraw(State::Withdrawn { ticket, question, next: None });

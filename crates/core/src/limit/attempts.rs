@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use super::{Limit, Source, UsedUp};
+use super::{Denial, Limit, Source};
 
 /// Slots in a set: 128 bytes.
 const WAYS: usize = 8;
@@ -38,10 +38,33 @@ pub fn slots_within(bytes: usize) -> usize {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Slot {
-    /// A hash of both.
+    /// A hash of both, and in the lowest bits how many attempts are out. A worker that dies leaves
+    /// those out; the number means nothing any more when the slot's time has come.
     who: AtomicU64,
     /// In nanoseconds of the machine's monotonic clock.
     until: AtomicU64,
+}
+
+/// The bits of `who` that count.
+const OUT: u64 = 0xffff;
+
+impl Slot {
+    fn is(&self, place: Place) -> bool {
+        self.who.load(Ordering::Acquire) & !OUT == place.who
+    }
+
+    fn until(&self) -> u64 {
+        self.until.load(Ordering::Acquire)
+    }
+
+    fn out(&self, now: u64) -> u64 {
+        if self.until() > now { self.who.load(Ordering::Acquire) & OUT } else { 0 }
+    }
+
+    fn write(&self, place: Place, until: u64, out: u64) {
+        self.until.store(until, Ordering::Release);
+        self.who.store(place.who | out.min(OUT), Ordering::Release);
+    }
 }
 
 /// What the places of addresses depend on.
@@ -74,7 +97,7 @@ pub struct Attempts<'a> {
     slots: &'a mut [Slot],
 }
 
-/// An attempt that was taken, to be given back if it was no failure.
+/// An attempt that is out, to be settled once.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Charge {
@@ -100,38 +123,43 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     ///
-    /// [`UsedUp`] when there is none; the bucket stays as it is.
-    pub fn take(&mut self, source: Source, limit: Limit, now: u64) -> Result<Charge, UsedUp> {
+    /// [`Denial`] when there is none; the bucket stays as it is.
+    pub fn take(&mut self, source: Source, limit: Limit, now: u64) -> Result<Charge, Denial> {
         let (place, interval) = (self.place(source, limit), limit.interval());
         let set = self.set(place);
-        let there = set.iter().find(|slot| slot.who.load(Ordering::Acquire) == place.who);
-        let outstanding = there.map_or(0, |slot| slot.until.load(Ordering::Acquire)).max(now);
-        let until = outstanding.saturating_add(interval);
+        let there = set.iter().find(|slot| slot.is(place));
+        let until = there.map_or(0, Slot::until).max(now).saturating_add(interval);
+        let out = there.map_or(0, |slot| slot.out(now));
         if until > now.saturating_add(limit.window()) {
-            return Err(UsedUp(limit));
+            return Err(if out > 0 { Denial::Out(limit) } else { Denial::UsedUp(limit) });
         }
         match there {
-            Some(slot) => slot.until.store(until, Ordering::Release),
+            Some(slot) => slot.write(place, until, out + 1),
             None => {
-                if let Some(slot) = set.iter().min_by_key(|slot| slot.until.load(Ordering::Acquire))
-                {
-                    slot.until.store(0, Ordering::Release);
-                    slot.who.store(place.who, Ordering::Release);
-                    slot.until.store(until, Ordering::Release);
+                if let Some(slot) = set.iter().min_by_key(|slot| slot.until()) {
+                    slot.write(place, 0, 0);
+                    slot.write(place, until, 1);
                 }
             }
         }
         Ok(Charge { place, until, interval })
     }
 
+    /// An attempt has failed.
+    pub fn fail(&mut self, charge: Charge, now: u64) {
+        self.settle(charge.place, 0, now);
+    }
+
     /// Gives an attempt back, less what has come back by itself since.
     pub fn give_back(&mut self, charge: Charge, now: u64) {
-        let Charge { place, until, interval } = charge;
-        let back = until.saturating_sub(now).min(interval);
-        let set = self.set(place);
-        if let Some(slot) = set.iter().find(|slot| slot.who.load(Ordering::Acquire) == place.who) {
-            let until = slot.until.load(Ordering::Acquire);
-            slot.until.store(until.saturating_sub(back), Ordering::Release);
+        let back = charge.until.saturating_sub(now).min(charge.interval);
+        self.settle(charge.place, back, now);
+    }
+
+    fn settle(&mut self, place: Place, back: u64, now: u64) {
+        if let Some(slot) = self.set(place).iter().find(|slot| slot.is(place)) {
+            let out = slot.out(now).saturating_sub(1);
+            slot.write(place, slot.until().saturating_sub(back), out);
         }
     }
 
@@ -144,7 +172,7 @@ impl<'a> Attempts<'a> {
             .finalize();
         let word =
             |at: usize| hash[at..at + 8].iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
-        Place { who: word(0), set: word(8) }
+        Place { who: word(0) & !OUT, set: word(8) }
     }
 
     fn set(&self, place: Place) -> &[Slot] {

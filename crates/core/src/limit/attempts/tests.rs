@@ -20,7 +20,8 @@ fn address(number: u32) -> Source {
 /// Attempts that fail, until there is none left.
 fn fail(attempts: &mut Attempts<'_>, source: Source, limit: Limit, now: u64) -> u32 {
     let mut count = 0;
-    while attempts.take(source, limit, now).is_ok() {
+    while let Ok(charge) = attempts.take(source, limit, now) {
+        attempts.fail(charge, now);
         count += 1;
     }
     count
@@ -31,7 +32,7 @@ fn ten_attempts_may_fail_and_one_more_every_two_seconds() {
     let (mut slots, limit, now) = (slots(64), Limit::default(), 5 * MINUTE);
     let mut attempts = open(&mut slots);
     assert_eq!(fail(&mut attempts, address(1), limit, now), 10);
-    assert_eq!(attempts.take(address(1), limit, now + 2 * SECOND - 1), Err(UsedUp(limit)));
+    assert_eq!(attempts.take(address(1), limit, now + 2 * SECOND - 1), Err(Denial::UsedUp(limit)));
     assert_eq!(fail(&mut attempts, address(1), limit, now + 2 * SECOND), 1);
     assert_eq!(fail(&mut attempts, address(1), limit, now + 8 * SECOND), 3);
     assert_eq!(fail(&mut attempts, address(1), limit, now + MINUTE), 10);
@@ -66,10 +67,27 @@ fn attempts_in_flight_count_until_they_are_given_back() {
     let mut attempts = open(&mut slots);
     let mut flying: Vec<Charge> =
         (0..10).map(|_| attempts.take(address(1), limit, MINUTE).unwrap()).collect();
-    assert!(attempts.take(address(1), limit, MINUTE).is_err());
+    assert_eq!(attempts.take(address(1), limit, MINUTE), Err(Denial::Out(limit)));
     attempts.give_back(flying.remove(4), MINUTE + 1);
-    assert!(attempts.take(address(1), limit, MINUTE + 1).is_ok());
-    assert!(attempts.take(address(1), limit, MINUTE + 1).is_err());
+    flying.push(attempts.take(address(1), limit, MINUTE + 1).unwrap());
+    for charge in flying {
+        assert_eq!(attempts.take(address(1), limit, MINUTE + 1), Err(Denial::Out(limit)));
+        attempts.fail(charge, MINUTE + 1);
+    }
+    assert_eq!(attempts.take(address(1), limit, MINUTE + 1), Err(Denial::UsedUp(limit)));
+}
+
+#[test]
+fn attempts_that_a_dead_worker_had_out_come_back_like_failures() {
+    let (mut slots, limit) = (slots(64), Limit::default());
+    let mut attempts = open(&mut slots);
+    for _ in 0..10 {
+        let _ = attempts.take(address(1), limit, MINUTE).unwrap();
+    }
+    assert_eq!(fail(&mut attempts, address(1), limit, MINUTE + 6 * SECOND), 3);
+    assert_eq!(fail(&mut attempts, address(1), limit, 2 * MINUTE), 10);
+    let last = attempts.take(address(1), limit, 2 * MINUTE);
+    assert_eq!(last, Err(Denial::UsedUp(limit)), "none is out any more");
 }
 
 #[test]
@@ -164,7 +182,12 @@ proptest! {
         for step in steps {
             match step {
                 Step::Wait(time) => now += time,
-                Step::Fail => failures.extend(attempts.take(address(1), limit, now).map(|_| now)),
+                Step::Fail => {
+                    if let Ok(charge) = attempts.take(address(1), limit, now) {
+                        attempts.fail(charge, now);
+                        failures.push(now);
+                    }
+                }
                 Step::Succeed => {
                     if let Ok(charge) = attempts.take(address(1), limit, now) {
                         attempts.give_back(charge, now);
@@ -186,7 +209,9 @@ proptest! {
         for (slots, goods) in [(&mut with, goods), (&mut without, 0)] {
             let mut attempts = open(slots);
             for _ in 0..failed {
-                let _ = attempts.take(address(1), limit, MINUTE);
+                if let Ok(charge) = attempts.take(address(1), limit, MINUTE) {
+                    attempts.fail(charge, MINUTE);
+                }
             }
             for _ in 0..goods {
                 if let Ok(charge) = attempts.take(address(1), limit, MINUTE) {
