@@ -8,6 +8,7 @@ mod close;
 mod latency;
 mod limit;
 mod publish;
+mod wiping;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
@@ -227,6 +228,7 @@ fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
     }
     .cast::<ngx_rtmp_core_main_conf_t>();
     take_publish(core)?;
+    wiping::install(core)?;
     add_handler(core, NGX_RTMP_CONNECT, connected)?;
     add_handler(core, NGX_RTMP_HANDSHAKE_DONE, handshake_done)?;
     for message in [NGX_RTMP_MSG_CHUNK_SIZE, NGX_RTMP_MSG_ACK_SIZE, NGX_RTMP_MSG_AMF_CMD] {
@@ -290,6 +292,8 @@ unsafe extern "C" fn on_publish(
         match (view.is_auto_pushed(), AppConf::of(view)) {
             (false, Some(conf)) if conf.is_enabled() => {
                 publish::received(view, conf, message);
+                // SAFETY: it has been read, and no other module is to read the key.
+                unsafe { wiping::wipe(view, message) };
                 OK
             }
             (false, None) if is_needed() => {

@@ -34,7 +34,7 @@ use stagedoor_core::username::Username;
 use super::latency::Latency;
 use super::{AppConf, ngx_stagedoor_rtmp_module};
 use crate::core::CoreConf;
-use crate::ffi::event::Timer;
+use crate::ffi::event::{Posted, Timer};
 use crate::ffi::session::{Attachment, Session, chunks};
 use crate::live::{self, LiveError, microseconds_since_1970};
 use crate::worker::{self, Carrier, LiveStream, Place, Ticket};
@@ -48,6 +48,8 @@ pub(super) struct Publisher {
     timer: Timer,
     /// Its set-up phase.
     pub(super) latency: Latency,
+    /// Clears the session's buffers, once nginx-rtmp does not look at them.
+    pub(super) wiping: Posted,
     /// nginx-rtmp joins a session to one stream, as its player or its publisher
     /// (ngx_rtmp_live_module.c, ngx_rtmp_live_join): a player's publish would go nowhere.
     is_playing: Cell<bool>,
@@ -129,6 +131,11 @@ impl Publisher {
                     }
                 }),
                 latency: Latency::new(session, me.clone()),
+                wiping: Posted::new(session.log(), move || {
+                    // SAFETY: nothing is being read while posted events run, and the event goes
+                    // with the session's connection.
+                    unsafe { session.wipe_handled_input() };
+                }),
                 is_playing: Cell::new(false),
                 is_detached: Cell::new(false),
                 stopping: Cell::new(None),
