@@ -9,11 +9,11 @@ use super::Session;
 use crate::ffi::rtmp::{ngx_rtmp_core_srv_conf_t, ngx_rtmp_stream_t};
 use crate::ffi::symbols::symbols;
 
-/// How much of one buffer, and of all of them, is overwritten at a time: a message must not cost
-/// more than so much, however large the client makes its chunks. Commands lie within the first
-/// kilobytes of a buffer.
-const MOST_OF_ONE: usize = 64 * 1024;
-const MOST_OF_ALL: usize = 256 * 1024;
+/// How much of one buffer, and of all of them, is overwritten at a time: a command must not cost more
+/// than that, however large the client makes its chunks. The largest that encoders are
+/// known to use have 64 kB (GStreamer's rtmp2sink).
+const MOST_OF_ONE: usize = 128 * 1024;
+const MOST_OF_ALL: usize = 1024 * 1024;
 
 /// Overwrites the bytes of a message.
 ///
