@@ -7,7 +7,6 @@
 use warnings;
 use strict;
 
-use IO::Socket::INET ();
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -15,16 +14,14 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Nginx;
-use Test::Process ();
 use Test::RTMP;
-use Test::RTMP::AMF0  qw(amf_encode);
-use Test::RTMP::Chunk ();
-use Test::Stagedoor   qw(wait_for);
+use Test::Stagedoor qw(wait_for);
+use Test::Storm;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-use constant { GUESSES => 5_000, AT_ONCE => 500, BURST => 10, BACK_EVERY => 2 };
+use constant { GUESSES => 5_000, BURST => 10, BACK_EVERY => 2 };
 
 my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(13);
 
@@ -85,18 +82,7 @@ ok(wait_for(sub { $player->received('video') >= 5 }, 5), 'and played');
 
 my $before = $stagedoor->status();
 my $began  = time;
-my $storm  = Test::Process->start({ timeout => 60 }, $^X, '-MIO::Socket::INET', '-e', <<'END',
-    my ($port, $count, $at_once, $guess) = @ARGV;
-    $guess = pack 'H*', $guess;
-    for (1 .. $count / $at_once) {
-        my @sockets = map {
-            IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", LocalAddr => '127.0.0.9') // die "$_: $!\n"
-        } 1 .. $at_once;
-        syswrite $_, $guess for @sockets;
-        for (@sockets) { 1 while sysread $_, my $bytes, 65536 }
-    }
-END
-    port(8935), GUESSES, AT_ONCE, unpack 'H*', guess());
+my $storm  = Test::Storm->start(port => port(8935), from => '127.0.0.9', key => $wrong, count => GUESSES);
 my $elsewhere = $stagedoor->client_on($worker);
 is($elsewhere->publish($key{zoe})->{code}, 'NetStream.Publish.Start', 'who comes from elsewhere is let in meanwhile');
 my $status = $storm->wait(60);
@@ -122,16 +108,6 @@ is($stagedoor->status()->{live}, 2, 'both are live');
 ok(!$live->closed_within(0.1), 'on the connections that they had');
 
 ###############################################################################
-
-# What a client sends from the handshake to the publish, without waiting for an answer.
-sub guess {
-    my $writer = Test::RTMP::Chunk::Writer->new();
-    my $amf = sub { my ($id, @values) = @_; return $writer->message(csid => 3, stream_id => $id, timestamp => 0, type => 20, fmt => 0, payload => amf_encode(@values)) };
-    return "\x03" . "\0" x 1536 . "\0" x 1536
-        . $amf->(0, 'connect', 1, { app => 'live' })
-        . $amf->(0, 'createStream', 2, undef)
-        . $amf->(1, 'publish', 3, undef, $wrong, 'live');
-}
 
 # Pictures that came, without the decoder's configuration.
 sub pictures { my ($client) = @_; return scalar grep { substr($_->{payload}, 1, 1) eq "\x01" } $client->received('video') }

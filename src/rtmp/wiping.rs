@@ -1,7 +1,7 @@
 //! Keys do not stay in nginx-rtmp's memory.
 //!
-//! An encoder sends its key up to four times: in `publish`, and before and after in commands that
-//! nginx-rtmp knows nothing about. The session's buffers keep all of it until they are used again.
+//! An encoder sends its key up to five times: in `publish`, and before and after in commands that have
+//! no use for it. The session's buffers keep all of it until they are used again.
 //! So each such message is overwritten when it has been handled, and what the reading of messages
 //! left elsewhere in the buffers as soon as nginx-rtmp has done with what it has read.
 
@@ -16,8 +16,10 @@ use crate::ffi::rtmp::{
 };
 use crate::ffi::session::{Session, input};
 
-/// Commands of Flash Media Live Encoder, which other encoders send as well, with the stream's name.
-const COMMANDS: [ngx_str_t; 3] = [text(c"releaseStream"), text(c"FCPublish"), text(c"FCUnpublish")];
+/// Commands of Flash Media Live Encoder, which other encoders send as well, with the stream's name;
+/// and one of RTMP's own, in which GStreamer's rtmp2sink puts the name in the place of a number.
+const COMMANDS: [ngx_str_t; 4] =
+    [text(c"releaseStream"), text(c"FCPublish"), text(c"FCUnpublish"), text(c"deleteStream")];
 
 /// Puts our handler behind all others of these commands.
 pub(super) fn install(core: *mut ngx_rtmp_core_main_conf_t) -> Result<(), InstallError> {
@@ -43,7 +45,7 @@ unsafe extern "C" fn handled(
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let session = unsafe { Session::from_raw(session) };
         if is_needed() && !session.is_auto_pushed() && !session.is_relay() {
-            // SAFETY: nginx-rtmp has no handler for these, and those of other modules have run.
+            // SAFETY: nginx-rtmp's handlers have run, and no other module is to read the key.
             unsafe { wipe(session, message) };
         }
         OK
