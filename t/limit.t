@@ -20,7 +20,7 @@ use Test::Stagedoor  qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(40);
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(44);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -126,8 +126,10 @@ my %wrong = (
 );
 for my $what (sort keys %wrong) {
     address();
+    my $asked = $stagedoor->status()->{store}{answers};
     told('three', $wrong{$what}) for 1 .. 3;
     is(told('three', $key{zoe}), $MANY, $what);
+    is($stagedoor->status()->{store}{answers} - $asked, 3, 'are looked up like all others');
 }
 
 address();
