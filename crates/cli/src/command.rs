@@ -1,5 +1,6 @@
 //! What each command does.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::Path;
 use std::thread;
@@ -10,6 +11,7 @@ use stagedoor_core::key::StreamKey;
 use stagedoor_core::store::{AdminError, Init, Session, Store, StoreError, Streamer};
 use stagedoor_core::username::{Username, UsernameError};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::args::{Args, Command};
 use crate::json;
@@ -22,6 +24,9 @@ const LAST_SESSIONS: u32 = 10;
 /// often it looks.
 const KICK_TIMEOUT: Duration = Duration::from_secs(3);
 const KICK_LOOK: Duration = Duration::from_millis(50);
+
+/// What is printed with a key is shorter, so that the text is not moved while it grows.
+const LARGEST_SECRET: usize = 1024;
 
 /// Why a command was refused, with the way on where there is one.
 #[derive(Debug, Error)]
@@ -118,14 +123,19 @@ impl Run<'_> {
     /// The key is shown this once. Into a pipe it goes alone.
     fn print_key(&self, username: &str, key: &StreamKey, done: &str) -> Result<(), Refusal> {
         let key = String::from_utf8_lossy(key.expose());
-        let text = || match self.screen.is_terminal {
-            false => format!("{key}\n"),
-            true => format!(
-                "{username} {done}. The stream key, which is shown this once:\n\n    {}\n\n\
-                 In OBS, under Settings, Stream: Service \"Custom...\", Server \
-                 rtmp://YOUR-SERVER/APPLICATION,\nand this as the Stream Key.\n",
-                self.screen.paint(&key, Tone::Strong)
-            ),
+        let text = || {
+            let mut text = String::with_capacity(LARGEST_SECRET);
+            let _ = match self.screen.is_terminal {
+                false => writeln!(text, "{key}"),
+                true => writeln!(
+                    text,
+                    "{username} {done}. The stream key, which is shown this once:\n\n    {}\n\n\
+                     In OBS, under Settings, Stream: Service \"Custom...\", Server \
+                     rtmp://YOUR-SERVER/APPLICATION,\nand this as the Stream Key.",
+                    *Zeroizing::new(self.screen.paint(&key, Tone::Strong))
+                ),
+            }; // a String takes everything
+            text
         };
         let printed = self.print(&json::Key { username, key: &key }, text);
         printed.map_err(|refusal| match refusal {
@@ -260,12 +270,17 @@ impl Run<'_> {
     }
 
     fn print(&self, json: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Refusal> {
-        let text = match self.json {
-            true => serde_json::to_string_pretty(json).map_err(io::Error::from)? + "\n",
-            false => text(),
-        };
+        // It may hold a key.
+        let mut out = Zeroizing::new(Vec::with_capacity(LARGEST_SECRET));
+        match self.json {
+            true => {
+                serde_json::to_writer_pretty(&mut *out, json).map_err(io::Error::from)?;
+                out.push(b'\n');
+            }
+            false => out.extend_from_slice(Zeroizing::new(text()).as_bytes()),
+        }
         let mut stdout = io::stdout().lock();
-        Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?)
+        Ok(stdout.write_all(&out).and_then(|()| stdout.flush())?)
     }
 }
 

@@ -244,6 +244,16 @@ sub wait_for_ends {
     return wait_for(sub { $of->('accepted') == $of->('(?:ended|stopped)') }, 5);
 }
 
+# How many refusals the log tells of, those included that it only counts.
+sub refusals_logged {
+    my ($self, $pattern) = @_;
+    my $count = 0;
+    for my $line (map { $_->{text} } $self->log_lines(level => 'warn', text => $pattern)) {
+        $count += $line =~ /^stagedoor: (?:publish refused|(\d+) more publishes refused):/ ? $1 // 1 : 0;
+    }
+    return $count;
+}
+
 # The lines of an error log as {time, level, pid, connection, text}, those that
 # match if a level or a pattern is given: log_lines(level => 'warn', text => qr/…/).
 sub log_lines {
