@@ -14,12 +14,16 @@ use thiserror::Error;
 use super::connection::connect;
 use super::error::StoreError;
 use super::schema;
+use super::source;
 use super::succession::Heir;
 use crate::key::{KeyError, StreamKey};
 use crate::timestamp;
 use crate::username::Username;
 
 mod file;
+mod import;
+
+pub use import::{BadRow, Change, ImportError, Imported, QueryFault, RowFault};
 
 /// How long a command waits for another process to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +45,8 @@ pub enum AdminError {
     NoDirectory(PathBuf),
     #[error("database \"{path}\" cannot be created: {reason}")]
     NotCreated { path: PathBuf, reason: String },
+    #[error("database \"{0}\" is that of another program")]
+    Foreign(PathBuf),
 }
 
 /// What [`Store::create`] found to do.
@@ -110,14 +116,19 @@ impl Store {
     }
 
     fn connect(path: &Path) -> Result<Self, AdminError> {
-        Self::connect_to(path).map_err(|error| file::advise(path, error).into())
+        let advise = |error| AdminError::from(file::advise(path, error));
+        let real = file::resolve(path).map_err(advise)?;
+        // Before it is opened for writing, which would put its log into it, or undo a transaction.
+        if source::is_foreign(&real) {
+            return Err(AdminError::Foreign(path.to_owned()));
+        }
+        Self::connect_to(path, &real).map_err(advise)
     }
 
-    fn connect_to(path: &Path) -> Result<Self, StoreError> {
+    fn connect_to(path: &Path, real: &Path) -> Result<Self, StoreError> {
         let fault = |error| StoreError::from_sqlite(path, &error);
-        let real = file::resolve(path)?;
-        let id = Heir::settle_patiently(&real)?;
-        let db = connect(&real, id, BUSY_TIMEOUT, OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
+        let id = Heir::settle_patiently(real)?;
+        let db = connect(real, id, BUSY_TIMEOUT, OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
         Ok(Self { db, path: path.to_owned() })
     }

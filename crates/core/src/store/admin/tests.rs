@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use super::*;
 use crate::key::KeyDigest;
 use crate::store::fixture::Fixture;
+use crate::store::stamp::side_file;
 
 fn name(text: &str) -> Username {
     Username::parse(text).unwrap()
@@ -87,11 +88,21 @@ fn opening_creates_nothing() {
 }
 
 #[test]
-fn the_database_of_another_program_is_not_initialised() {
+fn the_database_of_another_program_is_left_alone() {
     let fixture = Fixture::empty();
-    fixture.raw().execute_batch("CREATE TABLE auth_user (id)").unwrap();
-    let error = Store::create(fixture.path()).unwrap_err();
-    assert!(matches!(error, AdminError::Store(StoreError::WrongSchema { .. })), "{error}");
+    let program = fixture.raw();
+    program.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE auth_user (id)").unwrap();
+    let copy = Fixture::empty();
+    for suffix in ["", "-wal"] {
+        fs::copy(side_file(fixture.path(), suffix), side_file(copy.path(), suffix)).unwrap();
+    }
+    let bytes = || copy.files().iter().map(|name| fs::read(copy.beside(name)).unwrap()).collect();
+    let before: Vec<Vec<u8>> = bytes();
+    let errors = [Store::create(copy.path()).unwrap_err(), Store::open(copy.path()).unwrap_err()];
+    for error in errors {
+        assert!(matches!(error, AdminError::Foreign(_)), "{error}");
+    }
+    assert!(bytes() == before && before.len() == 2);
 }
 
 #[test]
