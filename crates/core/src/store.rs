@@ -64,8 +64,8 @@ mod succession;
 pub mod thread;
 
 pub use admin::{
-    AdminError, BadRow, Change, ImportError, Imported, Init, QueryFault, RowFault, Session, Store,
-    Streamer,
+    AdminError, BadRow, Change, ImportError, Imported, Init, QueryFault, Rotated, RowFault,
+    Session, Store, Streamer,
 };
 pub use check::check;
 pub use error::StoreError;

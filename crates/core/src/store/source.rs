@@ -17,8 +17,9 @@ use super::connection::uri;
 use super::error::StoreError;
 use super::stamp::{Stamp, side_file};
 
-/// How often is looked again while somebody else writes.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How often is looked again while somebody else writes. More often than SQLite itself does, so that
+/// a gap between two transactions is met even where they follow close on one another.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Where a database's header says how it is written, and what stands there in WAL mode
 /// (<https://www.sqlite.org/fileformat.html>, section 1.3.3).
@@ -54,31 +55,33 @@ impl Way {
     }
 
     /// A connection in a transaction that has begun to read.
-    fn open(self, path: &Path, wait: Duration) -> rusqlite::Result<Connection> {
+    fn open(self, path: &Path) -> rusqlite::Result<Connection> {
         match self {
-            Self::Locked => connect(path, "", wait),
+            Self::Locked => connect(path, ""),
             // An index that is only read: SQLite makes its own in memory where nobody else uses it.
             // Where somebody does, it may find no mark in it for a reader, and has to set one.
-            Self::Logged => match connect(path, "readonly_shm=1", wait) {
-                Err(error) if is_read_only(&error) => connect(path, "", wait),
+            Self::Logged => match connect(path, "readonly_shm=1") {
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
+                    connect(path, "")
+                }
                 opened => opened,
             },
-            Self::Resting { log: None, .. } => connect(path, "immutable=1", wait),
+            Self::Resting { log: None, .. } => connect(path, "immutable=1"),
             // No locks, because there is no index to hold them.
-            Self::Resting { log: Some(_), .. } => connect(path, "vfs=unix-none", wait),
+            Self::Resting { log: Some(_), .. } => connect(path, "vfs=unix-none"),
         }
     }
 }
 
-fn connect(path: &Path, query: &str, wait: Duration) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, query: &str) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let db = Connection::open_with_flags(uri(path, query), flags)?;
+    db.busy_timeout(Duration::ZERO)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    db.busy_timeout(wait)?;
     db.pragma_update(None, "trusted_schema", false)?;
     if query == "vfs=unix-none" {
         // Who has a log alone has its index in memory.
@@ -86,10 +89,6 @@ fn connect(path: &Path, query: &str, wait: Duration) -> rusqlite::Result<Connect
     }
     db.execute_batch("BEGIN; SELECT 1 FROM sqlite_schema")?;
     Ok(db)
-}
-
-fn is_read_only(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ReadOnly)
 }
 
 fn is_in_wal_mode(path: &Path) -> Result<bool, StoreError> {
@@ -114,21 +113,30 @@ pub(super) fn read<T, E: From<StoreError>>(
     let until = Instant::now() + wait;
     loop {
         let way = Way::of(path)?;
-        let read = match way.open(path, wait) {
-            Ok(db) => match body(&db) {
-                read if matches!(way, Way::Locked | Way::Logged) => return read,
-                read => read,
-            },
-            Err(error) => Err(fault(path, &error).into()),
+        let error = match way.open(path) {
+            Ok(db) => {
+                let read = body(&db);
+                if matches!(way, Way::Locked | Way::Logged) || Way::of(path)? == way {
+                    return read;
+                }
+                StoreError::Locked { path: path.to_owned() }
+            }
+            Err(error) if is_passing(&error) || Way::of(path)? != way => fault(path, &error),
+            Err(error) => return Err(fault(path, &error).into()),
         };
-        if Way::of(path)? == way {
-            return read;
-        }
         if Instant::now() >= until {
-            return Err(StoreError::Locked { path: path.to_owned() }.into());
+            return Err(error.into());
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// Whether it may be better in a moment: while somebody writes, or when the log was removed, or a
+/// journal that its writer was about to remove was taken for that of a crash.
+fn is_passing(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, ReadOnly};
+    let passing = [DatabaseBusy, DatabaseLocked, CannotOpen, ReadOnly];
+    error.sqlite_error_code().is_some_and(|code| passing.contains(&code))
 }
 
 /// Why the database cannot be read. Of what is only read, the one thing that has to be written is
@@ -148,7 +156,7 @@ fn fault(path: &Path, error: &rusqlite::Error) -> StoreError {
 pub(super) fn is_foreign(path: &Path) -> bool {
     let look = |db: &Connection| db.query_row(IS_FOREIGN, [], |row| row.get(0));
     // The log beside it may be that of another database. It matters only where there is no more.
-    match connect(path, "immutable=1", Duration::ZERO).and_then(|db| look(&db)) {
+    match connect(path, "immutable=1").and_then(|db| look(&db)) {
         Ok(Some(is_foreign)) => is_foreign,
         _ => read(path, Duration::ZERO, |db| look(db).map_err(|error| fault(path, &error)))
             .ok()

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Transaction, TransactionBehavior, params};
 use thiserror::Error;
 
+use super::keys::REKEY;
 use super::{BUSY_TIMEOUT, Store, now};
 use crate::key::KeyDigest;
 use crate::store::error::StoreError;
@@ -175,8 +176,7 @@ fn write(db: &Transaction<'_>, plan: &[Step<'_>]) -> rusqlite::Result<()> {
     let now = now();
     // Keys may go round among streamers, and at no moment two may have the same.
     let mut free = db.prepare("UPDATE streamers SET key_sha256 = randomblob(32) WHERE id = ?1")?;
-    let mut rekey =
-        db.prepare("UPDATE streamers SET key_sha256 = ?2, key_changed_at = ?3 WHERE id = ?1")?;
+    let mut rekey = db.prepare(REKEY)?;
     let mut set_active = db.prepare("UPDATE streamers SET is_active = ?2 WHERE id = ?1")?;
     let mut add = db.prepare(
         "INSERT INTO streamers (username, key_sha256, is_active, created_at, key_changed_at)

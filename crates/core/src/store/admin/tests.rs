@@ -130,12 +130,38 @@ fn rotating_replaces_the_key_and_says_when() {
     let fixture = Fixture::new();
     let old = fixture.add("benw");
     let before = fixture.store().show("benw").unwrap();
-    let new = fixture.store().rotate("benw").unwrap();
+    let new = fixture.store().rotate("benw").unwrap().key;
     assert_ne!(new.digest(), old);
     assert_eq!(digest_in(&fixture), new.digest().as_bytes());
     let after = fixture.store().show("benw").unwrap();
     assert_eq!(before.created_at, after.created_at);
     assert!(before.key_changed_at < after.key_changed_at);
+}
+
+#[test]
+fn a_key_that_was_not_handed_over_leaves_everything_as_it_was() {
+    let fixture = Fixture::new();
+    let old = fixture.add("benw");
+    let mut store = fixture.store();
+    let before = store.list().unwrap();
+    let rotated = store.rotate("benw").unwrap();
+    store.take_back_rotated("benw", rotated).unwrap();
+    let key = store.add(&name("anna")).unwrap();
+    store.take_back_added(&name("anna"), key).unwrap();
+    assert_eq!(store.list().unwrap(), before);
+    assert_eq!(digest_in(&fixture), old.as_bytes());
+}
+
+#[test]
+fn a_key_that_somebody_else_replaced_is_not_taken_back() {
+    let fixture = Fixture::new();
+    let mut store = fixture.store();
+    let added = store.add(&name("benw")).unwrap();
+    let rotated = store.rotate("benw").unwrap();
+    let last = fixture.store().rotate("benw").unwrap().key;
+    store.take_back_added(&name("benw"), added).unwrap_err();
+    store.take_back_rotated("benw", rotated).unwrap_err();
+    assert_eq!(digest_in(&fixture), last.digest().as_bytes());
 }
 
 #[test]
