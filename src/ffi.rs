@@ -10,6 +10,7 @@ pub mod location;
 pub mod log;
 pub mod module;
 pub mod phases;
+pub mod previous;
 pub mod process;
 pub mod request;
 pub mod rtmp;

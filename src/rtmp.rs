@@ -10,7 +10,6 @@ mod publish;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
 use nginx_sys::{
@@ -24,6 +23,7 @@ use crate::ffi::conf::{Conf, Directive, Mistake, command, once};
 use crate::ffi::guard::guard;
 use crate::ffi::log::Log;
 use crate::ffi::module::{CONF_ERROR, CONF_OK, ERROR, NO_COMMAND, OK, module};
+use crate::ffi::previous::Previous;
 use crate::ffi::rtmp::{
     NGX_RTMP_APP_CONF, NGX_RTMP_CONNECT, NGX_RTMP_HANDSHAKE_DONE, NGX_RTMP_MAIN_CONF,
     NGX_RTMP_MODULE, NGX_RTMP_MSG_ACK_SIZE, NGX_RTMP_MSG_AMF_CMD, NGX_RTMP_MSG_CHUNK_SIZE,
@@ -176,17 +176,11 @@ enum InstallError {
 }
 
 /// The handler of `publish` that was there: it serves applications with `stagedoor off`.
-static STOCK_PUBLISH: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static STOCK_PUBLISH: Previous<ngx_rtmp_handler_pt> = Previous::new();
 
 /// Whether publishing needs a key anywhere; where not, sessions are left wholly alone.
 fn is_needed() -> bool {
     CoreConf::current().is_some_and(CoreConf::is_needed)
-}
-
-fn stock_publish() -> ngx_rtmp_handler_pt {
-    let handler = STOCK_PUBLISH.load(Ordering::Relaxed);
-    // SAFETY: `take_publish` stored such a function there, or it is null, which is `None`.
-    unsafe { std::mem::transmute::<*mut c_void, ngx_rtmp_handler_pt>(handler) }
 }
 
 unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
@@ -232,10 +226,8 @@ fn take_publish(core: *mut ngx_rtmp_core_main_conf_t) -> Result<(), InstallError
     let handlers = unsafe { (*core).amf.as_slice_mut::<ngx_rtmp_amf_handler_t>() };
     let mut found = handlers.iter_mut().filter(|handler| handler.name.as_bytes() == b"publish");
     let publish = found.next().ok_or(InstallError::NoPublish)?;
-    let ours: ngx_rtmp_handler_pt = Some(on_publish);
-    if let Some(stock) = std::mem::replace(&mut publish.handler, ours) {
-        STOCK_PUBLISH.store(stock as *mut c_void, Ordering::Relaxed);
-    }
+    // SAFETY: an entry of nginx-rtmp's table, while modules are set up.
+    unsafe { STOCK_PUBLISH.hook(&raw mut publish.handler, Some(on_publish)) };
     Ok(())
 }
 
@@ -287,7 +279,7 @@ unsafe extern "C" fn on_publish(
                 live::count(|counters| counters.refused(Refusal::InvalidKey));
                 ERROR
             }
-            _ => match stock_publish() {
+            _ => match STOCK_PUBLISH.get() {
                 // SAFETY: the very call that nginx-rtmp would have made.
                 Some(stock) => unsafe { stock(session, header, message) },
                 None => ERROR,
