@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod conf;
 pub mod event;
+pub mod events;
 pub mod file;
 pub mod guard;
 pub mod location;
