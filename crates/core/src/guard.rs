@@ -27,7 +27,7 @@ pub const MAX_CHUNK_SIZE: u32 = 10_485_760;
 
 /// How many reference frames an H.264 header may count. The standard's limit is 255 (H.264, section
 /// 7.4.2.1.1), but nginx-rtmp misreads headers with scaling lists and may take anything for the
-/// count; going through this many takes it some 20 µs.
+/// count; going through this many takes it some 40 µs.
 pub const MAX_REFERENCE_FRAMES: u64 = 4096;
 
 /// Why a message is refused; completes the sentence "message refused: …".
