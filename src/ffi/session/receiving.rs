@@ -1,5 +1,7 @@
 //! What of a session's messages has come so far.
 
+use std::ptr;
+
 use nginx_sys::{ngx_connection_t, ngx_recv_pt, u_char};
 
 use super::Session;
@@ -17,16 +19,21 @@ pub trait Watch {
     fn look(session: Session) -> bool;
 }
 
-/// nginx's own way to receive; it is the same for all sessions.
+/// nginx's own way to receive.
 static RECV: Previous<ngx_recv_pt> = Previous::new();
 
 impl Session {
     /// Has the session looked at while it receives. Meant for a session that nginx-rtmp has just
-    /// made, once.
+    /// made. One that receives in another way than the first did is left alone.
     pub fn watch<W: Watch>(self) {
-        let connection = self.raw().connection;
-        // SAFETY: the session's own connection; nothing is being received.
-        unsafe { RECV.hook(&raw mut (*connection).recv, Some(receive::<W>)) };
+        // SAFETY: the session's own connection, and a field of it; nothing is being received.
+        unsafe {
+            let place = &raw mut (*self.raw().connection).recv;
+            let is_usual = |known| place.read().is_some_and(|recv| ptr::fn_addr_eq(recv, known));
+            if RECV.get().is_none_or(is_usual) {
+                RECV.hook(place, Some(receive::<W>));
+            }
+        }
     }
 
     /// For each chunk stream, how much of a message has come, and what its length is by its last

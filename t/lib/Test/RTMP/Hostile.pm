@@ -22,7 +22,7 @@ use constant DEPTH => 60_000;
 # AMF messages: data, shared objects and commands, in AMF3's clothes and in AMF0.
 our @TYPES = (15 .. 20);
 
-# How a container opens in a container; "typed" is one that nginx-rtmp does not read.
+# How a container opens in a container.
 my %opening = (
     object => "\x03\0\1a",
     ecma   => "\x08\0\0\0\1\0\1a",
