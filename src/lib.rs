@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!  encoder ──RTMP──▶ nginx-rtmp: handshake, connect, createStream
+//!                       │            rtmp/guard.rs     no message that would harm nginx-rtmp, ever;
+//!                       │                              stagedoor_core::guard
 //!                       │            rtmp/latency.rs   answers and ACKs without delay
 //!                       ▼
 //!                    command "publish"                 rtmp.rs           takes the command over

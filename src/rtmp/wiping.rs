@@ -5,15 +5,14 @@
 //! So each such message is overwritten when it has been handled, and what the reading of messages
 //! left elsewhere in the buffers as soon as nginx-rtmp has done with what it has read.
 
-use nginx_sys::{ngx_array_push, ngx_chain_t, ngx_int_t, ngx_str_t};
+use nginx_sys::{ngx_chain_t, ngx_int_t, ngx_str_t};
 
+use super::is_needed;
 use super::publish::Publisher;
-use super::{InstallError, is_needed};
+use crate::ffi::events::{Events, NoMemory};
 use crate::ffi::guard::guard;
 use crate::ffi::module::{OK, text};
-use crate::ffi::rtmp::{
-    ngx_rtmp_amf_handler_t, ngx_rtmp_core_main_conf_t, ngx_rtmp_header_t, ngx_rtmp_session_t,
-};
+use crate::ffi::rtmp::{ngx_rtmp_header_t, ngx_rtmp_session_t};
 use crate::ffi::session::{Session, input};
 
 /// Commands of Flash Media Live Encoder, which other encoders send as well, with the stream's name;
@@ -22,18 +21,8 @@ const COMMANDS: [ngx_str_t; 4] =
     [text(c"releaseStream"), text(c"FCPublish"), text(c"FCUnpublish"), text(c"deleteStream")];
 
 /// Puts our handler behind all others of these commands.
-pub(super) fn install(core: *mut ngx_rtmp_core_main_conf_t) -> Result<(), InstallError> {
-    for name in COMMANDS {
-        // SAFETY: `amf` is an array of that type, set up before any module's postconfiguration.
-        unsafe {
-            let place = ngx_array_push(&raw mut (*core).amf).cast::<ngx_rtmp_amf_handler_t>();
-            if place.is_null() {
-                return Err(InstallError::Memory);
-            }
-            place.write(ngx_rtmp_amf_handler_t { name, handler: Some(handled) });
-        }
-    }
-    Ok(())
+pub(super) fn install(events: &Events) -> Result<(), NoMemory> {
+    COMMANDS.into_iter().try_for_each(|name| events.add_command(name, handled))
 }
 
 unsafe extern "C" fn handled(

@@ -7,6 +7,7 @@
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::input::{End, Input};
 use crate::key::KeyError;
 
 /// Longest name that is kept: nginx-rtmp's NGX_RTMP_MAX_NAME, less the NUL at its end.
@@ -50,6 +51,12 @@ pub enum Flaw {
     Key(#[from] KeyError),
 }
 
+impl From<End> for PublishError {
+    fn from(End: End) -> PublishError {
+        PublishError::Truncated
+    }
+}
+
 /// A `publish` command. The name is a secret: it is wiped when the command is dropped, and never
 /// shown.
 pub struct Publish {
@@ -70,7 +77,7 @@ impl Publish {
     /// [`PublishError`] if the arguments are not those of a `publish` command, or the name is too
     /// long to be one.
     pub fn read<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Result<Publish, PublishError> {
-        let mut input = Input { chunks, current: &[] };
+        let mut input = Input::new(chunks);
         match input.byte()? {
             NUMBER => input.skip(8)?,
             found => return Err(PublishError::Type { what: "transaction", found }),
@@ -82,7 +89,7 @@ impl Publish {
         let name = Zeroizing::new(vec![0; MAX_NAME]);
         let mut publish = Publish { name, kind: [0; MAX_KIND], kind_len: 0 };
         let len = match input.byte()? {
-            STRING => input.string(&mut publish.name)?,
+            STRING => string(&mut input, &mut publish.name)?,
             found => return Err(PublishError::Type { what: "stream name", found }),
         };
         if len > MAX_NAME {
@@ -90,7 +97,7 @@ impl Publish {
         }
         publish.name.truncate(len);
         if input.byte() == Ok(STRING) {
-            let len = input.string(&mut publish.kind).unwrap_or(0);
+            let len = string(&mut input, &mut publish.kind).unwrap_or(0);
             publish.kind_len = if len > MAX_KIND { 0 } else { len };
         }
         Ok(publish)
@@ -117,47 +124,14 @@ impl std::fmt::Debug for Publish {
     }
 }
 
-struct Input<'a, I> {
-    chunks: I,
-    current: &'a [u8],
-}
-
-impl<'a, I: Iterator<Item = &'a [u8]>> Input<'a, I> {
-    /// The next run of bytes, at most `limit` of them, never empty.
-    fn run(&mut self, limit: usize) -> Result<&'a [u8], PublishError> {
-        while self.current.is_empty() {
-            self.current = self.chunks.next().ok_or(PublishError::Truncated)?;
-        }
-        let (run, rest) = self.current.split_at(limit.min(self.current.len()));
-        self.current = rest;
-        Ok(run)
-    }
-
-    fn byte(&mut self) -> Result<u8, PublishError> {
-        Ok(self.run(1)?[0])
-    }
-
-    fn skip(&mut self, mut count: usize) -> Result<(), PublishError> {
-        while count > 0 {
-            count -= self.run(count)?.len();
-        }
-        Ok(())
-    }
-
-    /// Reads a string's length and bytes; keeps what fits of them. Returns the length as sent.
-    fn string(&mut self, kept: &mut [u8]) -> Result<usize, PublishError> {
-        let len = usize::from(u16::from_be_bytes([self.byte()?, self.byte()?]));
-        let mut at = 0;
-        while at < len {
-            let run = self.run(len - at)?;
-            if let Some(free) = kept.get_mut(at..) {
-                let fits = run.len().min(free.len());
-                free[..fits].copy_from_slice(&run[..fits]);
-            }
-            at += run.len();
-        }
-        Ok(len)
-    }
+/// Reads a string, and keeps what fits of it. Returns its length as sent.
+fn string<'a>(
+    input: &mut Input<'a, impl Iterator<Item = &'a [u8]>>,
+    kept: &mut [u8],
+) -> Result<usize, End> {
+    let len = input.number::<2>()?;
+    input.keep(len, kept)?;
+    Ok(len)
 }
 
 #[cfg(test)]

@@ -14,6 +14,11 @@ pub struct Throttle {
 }
 
 impl Throttle {
+    /// Nothing was written yet.
+    pub const fn new() -> Throttle {
+        Throttle { last: None, held: 0 }
+    }
+
     /// Whether a line may be written now. If not, it is held: counted, for [`Throttle::release`].
     pub fn admits(&mut self, now: Instant) -> bool {
         let admits = self.held == 0 && self.is_due(now);
@@ -22,6 +27,17 @@ impl Throttle {
             false => self.held += 1,
         }
         admits
+    }
+
+    /// Whether a line may be written now, and then how many were held since the last one. If not,
+    /// it is held. For lines that nobody else asks about.
+    pub fn admit(&mut self, now: Instant) -> Option<u64> {
+        if !self.is_due(now) {
+            self.held += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.held))
     }
 
     /// How many lines were held, if there were any and that may be said now.
@@ -34,7 +50,7 @@ impl Throttle {
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        self.last.is_none_or(|last| now.duration_since(last) >= INTERVAL)
+        self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL)
     }
 }
 
@@ -50,6 +66,15 @@ mod tests {
         assert_eq!(throttle.release(now + INTERVAL / 2), None);
         assert_eq!(throttle.release(now + INTERVAL), Some(41));
         assert_eq!(throttle.release(now + INTERVAL), None);
+    }
+
+    #[test]
+    fn a_line_says_how_many_were_held_before_it() {
+        let (mut throttle, start) = (Throttle::new(), Instant::now());
+        let admitted: Vec<_> = [0, 1, 999, 1000, 1001, 5000]
+            .map(|ms| throttle.admit(start + Duration::from_millis(ms)))
+            .into();
+        assert_eq!(admitted, [Some(0), None, None, Some(2), None, Some(1)]);
     }
 
     #[test]

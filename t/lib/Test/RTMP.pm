@@ -266,6 +266,21 @@ sub set_chunk_size {
     return;
 }
 
+# The same for chunks that are smaller than before: nginx-rtmp loses what it has read
+# behind the message that sets them (ngx_rtmp_handler.c), so nothing is sent until it has acknowledged
+# that one. It acknowledges what it reads under the window that was set before.
+sub shrink_chunks {
+    my ($self, $size) = @_;
+    my @window = (csid => 2, type => 5, stream_id => 0, timestamp => 0, fmt => 0);
+    $self->message(@window, payload => pack 'N', 1);
+    $self->create_stream();
+    my $before = $self->{acknowledged} // -1;
+    $self->raw($self->{writer}->message(@window, payload => pack 'N', 1 << 30)
+        . $self->{writer}->message(@window, payload => pack('N', $size), type => 1));
+    $self->{writer}->chunk_size($size);
+    return $self->_wait(sub { ($self->{acknowledged} // -1) > $before });
+}
+
 # Bytes as they are.
 sub raw {
     my ($self, $bytes) = @_;
@@ -471,6 +486,7 @@ sub _message {
 
     my ($type, $payload) = @$message{qw(type payload)};
     if ($type == 1) { $self->{reader}->chunk_size(unpack 'N', $payload) }
+    elsif ($type == 3) { $self->{acknowledged} = unpack 'N', $payload }
     elsif ($type == 4 && unpack('n', $payload) == 6) {    # a ping request
         $self->message(csid => 2, type => 4, payload => pack('n', 7) . substr($payload, 2), fmt => 0);
     }

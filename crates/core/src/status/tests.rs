@@ -34,6 +34,7 @@ fn status(streams: Vec<Listed>) -> Status {
     counters.ended(EndReason::Closed, 1);
     counters.answered(Duration::from_micros(80), false);
     counters.answered(Duration::from_secs(7), true);
+    counters.message_refused();
     Status { now: 1_700_000_012_500_000, capacity: 3000, streams, totals: counters.totals() }
 }
 
@@ -68,7 +69,9 @@ fn json_says_what_was_counted() {
         "{json}"
     );
     assert!(
-        json.contains("\"store\":{\"answers\":2,\"seconds\":7.00008,\"errors\":1},\"streams\":[")
+        json.contains(
+            "\"store\":{\"answers\":2,\"seconds\":7.00008,\"errors\":1},\"messages_refused\":1,\"streams\":["
+        )
     );
 }
 
@@ -103,6 +106,12 @@ fn a_histogram_counts_up_to_all_answers() {
     ] {
         assert!(metrics.contains(&format!("\n{name}{line}\n")), "{line}\n{metrics}");
     }
+}
+
+#[test]
+fn metrics_count_refused_messages() {
+    let metrics = written(Format::Prometheus, Vec::new());
+    assert!(metrics.contains("\nstagedoor_messages_refused_total 1\n"), "{metrics}");
 }
 
 #[test]
