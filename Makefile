@@ -8,6 +8,7 @@ TEST_JOBS ?= 2
 
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
+datadir ?= $(prefix)/share
 # where the installed nginx looks for "load_module modules/…", unless given
 modules ?= $(or $(shell nginx -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'),/usr/lib/nginx/modules)
 
@@ -25,7 +26,8 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build tree demo run test test-browser compare check check-module deny env install clean
+.PHONY: help build extras tree demo run test test-browser compare check check-module deny env install \
+	clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -34,11 +36,23 @@ help: ## Show the targets
 	@echo 'To build against an nginx of your own, set NGINX_SOURCE_DIR, NGINX_BUILD_DIR and'
 	@echo 'NGINX_RTMP_SOURCE_DIR: then nothing is fetched.'
 
-build: tree ## Build the module and the stagedoor command into objs/
+build: tree ## Build the module, the stagedoor command and its manual page into objs/
 	$(CARGO) build --release -p stagedoor -p stagedoor-cli
 	@install -m 644 $(TARGET_DIR)/release/libngx_stagedoor_module.so objs/ngx_stagedoor_module.so
 	@install -m 755 $(TARGET_DIR)/release/stagedoor objs/stagedoor
 	@ls -l objs/ngx_stagedoor_module.so objs/stagedoor | awk '{ printf "%s: %.1f MB\n", $$NF, $$5 / 1e6 }'
+
+	@$(MAKE) --no-print-directory extras
+
+extras: objs/stagedoor ## Write the manual page and shell completions into objs/ ("make build" does)
+	@mkdir -p objs/man objs/completions
+	@objs/stagedoor man > objs/man/stagedoor.1
+	@objs/stagedoor completions bash > objs/completions/stagedoor.bash
+	@objs/stagedoor completions zsh > objs/completions/_stagedoor
+	@objs/stagedoor completions fish > objs/completions/stagedoor.fish
+
+objs/stagedoor:
+	@$(MAKE) --no-print-directory build
 
 tree: # what the module is compiled against
 	@tools/packages.sh build
@@ -96,6 +110,12 @@ install: ## Install what "make build" left (DESTDIR, prefix, modules)
 	@test -f objs/ngx_stagedoor_module.so || { echo 'run "make build" first' >&2; exit 1; }
 	install -D -m 644 objs/ngx_stagedoor_module.so $(DESTDIR)$(modules)/ngx_stagedoor_module.so
 	install -D -m 755 objs/stagedoor $(DESTDIR)$(bindir)/stagedoor
+	install -D -m 644 objs/man/stagedoor.1 $(DESTDIR)$(datadir)/man/man1/stagedoor.1
+	install -D -m 644 objs/completions/stagedoor.bash \
+		$(DESTDIR)$(datadir)/bash-completion/completions/stagedoor
+	install -D -m 644 objs/completions/_stagedoor $(DESTDIR)$(datadir)/zsh/site-functions/_stagedoor
+	install -D -m 644 objs/completions/stagedoor.fish \
+		$(DESTDIR)$(datadir)/fish/vendor_completions.d/stagedoor.fish
 
 clean: ## Remove everything that was built or fetched
 	rm -rf objs run

@@ -85,6 +85,21 @@ sub _key {
     return $key;
 }
 
+# What the streamer is told who publishes with this key: a code, or the description of
+# a refusal.  The stream ends again.
+sub told {
+    my ($self, $key) = @_;
+    my $c = Test::RTMP->new()->ready();
+    my $status = $c->publish($key);
+    my $live = $status->{code} eq 'NetStream.Publish.Start';
+    if ($live) {
+        $c->close_stream();
+        $c->wait_status(2, qr/Unpublish/);
+    }
+    $c->close();
+    return $status->{$live ? 'code' : 'description'};
+}
+
 # Rows of a query as a list of hashes, from the database or another one.
 sub sql {
     my ($self, $statement, $db) = @_;
@@ -242,6 +257,16 @@ sub wait_for_ends {
     my ($self, $username) = @_;
     my $of = sub { scalar $self->log_lines(text => qr/stagedoor: publish $_[0].*username: "\Q$username\E"/) };
     return wait_for(sub { $of->('accepted') == $of->('(?:ended|stopped)') }, 5);
+}
+
+# How many refusals the log tells of, those included that it only counts.
+sub refusals_logged {
+    my ($self, $pattern) = @_;
+    my $count = 0;
+    for my $line (map { $_->{text} } $self->log_lines(level => 'warn', text => $pattern)) {
+        $count += $line =~ /^stagedoor: (?:publish refused|(\d+) more publishes refused):/ ? $1 // 1 : 0;
+    }
+    return $count;
 }
 
 # The lines of an error log as {time, level, pid, connection, text}, those that

@@ -193,7 +193,8 @@ fn advice_is_given_where_it_helps() {
     assert!(
         matches!(&unindexed.advice(&db)[..], [Advice::NoIndex { table, .. }] if table == "streams")
     );
-    let end = |sql| Statements { on_stop: Some(statement(Role::Stop, sql)), ..statements(QUERY) };
+    let end =
+        |sql: &str| Statements { on_stop: Some(statement(Role::Stop, sql)), ..statements(QUERY) };
     let by_key = end("DELETE FROM streams WHERE key = :key").advice(&db);
     assert!(matches!(by_key[..], [Advice::StopByKey { .. }]));
     for by_name in ["username = :username", "key = :key OR username = :username"] {
