@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, ipproto, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with};
 
 use crate::bench::Result;
 use crate::rtmp::chunk::{Message, kind};
@@ -140,6 +140,9 @@ impl Crowd {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket =
             socket_with(AddressFamily::INET, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+        // encoders are not all at one address, for which attempts may be limited
+        let [.., high, low] = (index as u32).to_be_bytes();
+        bind(&socket, &SocketAddr::from(([127, 1, high, low], 0)))?;
         match connect(&socket, &self.server) {
             Ok(()) | Err(Errno::INPROGRESS) => (),
             Err(error) => return Err(format!("cannot connect: {error}").into()),

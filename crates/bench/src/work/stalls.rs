@@ -57,7 +57,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
     let setup = Setup {
         streamers: 1000,
         main: "stagedoor_timeout 500ms;".to_owned(),
-        application: "stagedoor_auth_delay 0;".to_owned(),
+        application: "stagedoor_auth_delay 0; stagedoor_auth_limit off;".to_owned(),
         ..Setup::default()
     };
     let peers = [

@@ -24,7 +24,7 @@ const WATCHED: Duration = Duration::from_secs(2);
 const WATCHED_QUICKLY: Duration = Duration::from_millis(300);
 
 pub fn run(bench: &Bench) -> Result<Outcome> {
-    let (rounds, sizes) = bench.pick((5, [1000, 5000]), (1, [50, 100]));
+    let (rounds, sizes) = bench.pick((3, [1000, 5000]), (1, [50, 100]));
     let mut outcome = Outcome::default();
     for _ in 0..rounds {
         for size in sizes {
