@@ -23,6 +23,10 @@ const ATTEMPT: Duration = Duration::from_millis(250);
 /// that the caller hears the reason.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How long rows wait for others: a key that is asked for while they are written waits as long, so
+/// a thousand streamers who come at once must not mean a thousand transactions.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// How often is looked whether another database has taken the place of the one that is open.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -225,7 +229,7 @@ impl<'a> Loop<'a> {
 
     fn queue(&mut self, events: VecDeque<SessionEvent>, dropped: usize) {
         if !events.is_empty() {
-            self.flush_at.get_or_insert_with(Instant::now);
+            self.flush_at.get_or_insert_with(|| Instant::now() + GATHER);
         }
         let excess = self.history.add(events);
         self.inbox.settle(excess);
