@@ -2,14 +2,18 @@
 //! outside of this folder decides; what lies inside only converts.
 
 pub mod answer;
+pub mod clock;
 pub mod conf;
 pub mod event;
+pub mod events;
 pub mod file;
 pub mod guard;
+pub mod listening;
 pub mod location;
 pub mod log;
 pub mod module;
 pub mod phases;
+pub mod previous;
 pub mod process;
 pub mod request;
 pub mod rtmp;
