@@ -26,7 +26,7 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build extras tree demo run test test-browser compare check check-module deny env install \
+.PHONY: help build extras tree demo run test test-browser compare bench check check-module deny env install \
 	clean
 
 help: ## Show the targets
@@ -84,6 +84,12 @@ compare: build ## Show what on_publish callbacks and Stagedoor do in the same ca
 	@tools/packages.sh test
 	@tools/django.sh
 	@tools/compare.sh
+
+bench: build ## Measure side by side, into docs/benchmarks.md; WORK='hls' picks parts, BENCH_QUICK=1 only tries all
+	@tools/packages.sh test bench
+	@tools/django.sh
+	$(CARGO) build --release -p stagedoor-bench
+	$(TARGET_DIR)/release/bench $(if $(BENCH_QUICK),--quick) $(WORK)
 
 check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a step needs and that are missing; does nothing when none is.
 #
-#   tools/packages.sh build|demo|test|browser|check …
+#   tools/packages.sh build|demo|test|bench|browser|check …
 #
 # What the operator supplies through NGINX_SOURCE_DIR, NGINX_BUILD_DIR and NGINX_RTMP_SOURCE_DIR is
 # not installed.
@@ -30,12 +30,13 @@ wanted() {
                 gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav chromium
             has_venv || echo python3 python3-venv
             ;;
+        bench) echo wrk tcpdump iproute2 ;;
         browser)
             echo chromium
             command -v npm >/dev/null || echo npm
             ;;
         check) echo binutils perl shellcheck ;;
-        *) die "unknown step \"$1\"; expected build, demo, test, browser or check" ;;
+        *) die "unknown step \"$1\"; expected build, demo, test, bench, browser or check" ;;
     esac
 }
 

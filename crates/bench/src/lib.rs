@@ -6,10 +6,12 @@
 //! docs/benchmarks.md with its charts and raw figures.
 
 pub mod bench;
+pub mod beyond;
 pub mod chart;
 pub mod crowd;
 pub mod distance;
 pub mod encoder;
+pub mod machine;
 pub mod outcome;
 pub mod peer;
 pub mod process;

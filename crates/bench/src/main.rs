@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use stagedoor_bench::bench::{Bench, Result};
-use stagedoor_bench::report;
 use stagedoor_bench::work::{self, Work};
+use stagedoor_bench::{beyond, machine, report};
 
 fn main() -> ExitCode {
     let mut wanted: Vec<String> = env::args().skip(1).collect();
@@ -43,6 +43,10 @@ fn run<'a>(quick: bool, works: impl Iterator<Item = &'a Work>) -> Result<()> {
                 println!("  {met}: {}: {}", goal.wanted, goal.reached);
             }
         }
+    }
+    report::insert(&bench, "machine", &machine::table(&bench)?)?;
+    if let Some(table) = beyond::table(&bench)? {
+        report::insert(&bench, "beyond", &table)?;
     }
     Ok(())
 }

@@ -10,8 +10,12 @@ mod relay;
 mod stalls;
 mod storm;
 
+use std::time::Duration;
+
 use crate::bench::{Bench, Result};
 use crate::outcome::Outcome;
+use crate::peer::{Arrangement, Peer, Setup};
+use crate::rtmp::client::{Client, Tcp};
 
 /// One work.
 #[derive(Clone, Copy, Debug)]
@@ -66,3 +70,19 @@ pub const ALL: &[Work] = &[
 
 /// The quantiles that most works tell.
 const P50_P99: &[(&str, f64)] = &[("p50", 0.5), ("p99", 0.99)];
+
+/// Starts a server of each arrangement.
+fn start(bench: &Bench, arrangements: &[Arrangement], setup: &Setup) -> Result<Vec<Peer>> {
+    arrangements.iter().map(|&arrangement| Peer::start(bench, arrangement, setup)).collect()
+}
+
+/// A connection of its own that goes live with that key, and how long the answer to `publish` took.
+fn go_live(peer: &Peer, tcp: Tcp, key: &str) -> Result<(Client, Duration)> {
+    let mut client = Client::open(peer.rtmp, tcp)?;
+    client.set_up("live")?;
+    let (status, time) = client.publish(key)?;
+    match status.is_live() {
+        true => Ok((client, time)),
+        false => Err(format!("{}: {status:?}\n{}", peer.arrangement.name(), peer.log()).into()),
+    }
+}

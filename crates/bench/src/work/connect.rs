@@ -6,16 +6,13 @@ use std::time::Instant;
 use crate::bench::{Bench, Result};
 use crate::outcome::{Digits, Outcome};
 use crate::peer::{Arrangement, Peer, Setup};
-use crate::rtmp::client::{Client, Tcp};
-use crate::work::P50_P99;
+use crate::rtmp::client::Tcp;
+use crate::work::{self, P50_P99};
 
 pub fn run(bench: &Bench) -> Result<Outcome> {
     let (rounds, connects) = bench.pick((10, 30), (1, 3));
     let setup = Setup { streamers: rounds * connects, ..Setup::default() };
-    let peers: Vec<Peer> = Arrangement::ALL
-        .iter()
-        .map(|&arrangement| Peer::start(bench, arrangement, &setup))
-        .collect::<Result<_>>()?;
+    let peers = work::start(bench, &Arrangement::ALL, &setup)?;
     let mut outcome = Outcome::default();
     for round in 0..rounds {
         for peer in &peers {
@@ -30,12 +27,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
 
 fn connect(peer: &Peer, index: usize) -> Result<f64> {
     let begin = Instant::now();
-    let mut client = Client::open(peer.rtmp, Tcp::Ordinary)?;
-    client.set_up("live")?;
-    let (status, _) = client.publish(&peer.key(index))?;
-    if !status.is_live() {
-        return Err(format!("{}: {status:?}\n{}", peer.arrangement.name(), peer.log()).into());
-    }
+    let _client = work::go_live(peer, Tcp::Ordinary, &peer.key(index))?;
     Ok(begin.elapsed().as_secs_f64())
 }
 

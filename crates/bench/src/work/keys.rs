@@ -14,8 +14,8 @@ use crate::bench::{Bench, Result};
 use crate::outcome::{Digits, Outcome};
 use crate::peer::database::{self, Schema};
 use crate::peer::{Arrangement, Peer, Setup};
-use crate::rtmp::client::{Client, Tcp};
-use crate::work::P50_P99;
+use crate::rtmp::client::Tcp;
+use crate::work::{self, P50_P99};
 
 /// Between two writes of the other process.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -84,14 +84,14 @@ fn measure(
     for round in 0..rounds {
         for (streamers, peer, path) in peers {
             let start = round * 2 * publishes;
-            let warm = (start..start + publishes).map(|index| publish(peer, index, *streamers));
+            let warm = (start..start + publishes).map(|index| publish(peer, index));
             let warm = warm.collect::<Result<Vec<_>>>()?;
             let mut cold = Vec::new();
             for index in start + publishes..start + publishes + COLD {
                 if index % COLD == 0 {
                     drop_cache(path)?;
                 }
-                cold.push(publish(peer, index, *streamers)?);
+                cold.push(publish(peer, index)?);
             }
             let [p50, p99] = [("warm p50", 0.5), ("warm p99", 0.99)];
             outcome.quantiles(&row(*streamers), &[p50, p99], &warm);
@@ -108,14 +108,8 @@ fn measure(
 /// Goes through streamers without an order: prime to their numbers, which are powers of ten.
 const STRIDE: usize = 2_654_435_761;
 
-fn publish(peer: &Peer, index: usize, streamers: usize) -> Result<f64> {
-    let mut client = Client::open(peer.rtmp, Tcp::Prompt)?;
-    client.set_up("live")?;
-    let key = peer.key(index * STRIDE);
-    let (status, time) = client.publish(&key)?;
-    if !status.is_live() {
-        return Err(format!("{streamers}: {status:?}\n{}", peer.log()).into());
-    }
+fn publish(peer: &Peer, index: usize) -> Result<f64> {
+    let (_client, time) = work::go_live(peer, Tcp::Prompt, &peer.key(index * STRIDE))?;
     Ok(time.as_secs_f64())
 }
 

@@ -4,8 +4,8 @@
 use crate::bench::{Bench, Result};
 use crate::outcome::{Digits, Outcome, Unit};
 use crate::peer::{Arrangement, Peer, Setup};
-use crate::rtmp::client::{Client, Tcp};
-use crate::work::P50_P99;
+use crate::rtmp::client::Tcp;
+use crate::work::{self, P50_P99};
 
 /// The callback to Django takes so long that it gets a tenth of the publishes.
 const DJANGO: usize = 10;
@@ -13,10 +13,7 @@ const DJANGO: usize = 10;
 pub fn run(bench: &Bench) -> Result<Outcome> {
     let (rounds, publishes) = bench.pick((10, 1000), (2, 10));
     let setup = Setup { streamers: publishes, ..Setup::default() };
-    let peers: Vec<Peer> = Arrangement::ALL
-        .iter()
-        .map(|&arrangement| Peer::start(bench, arrangement, &setup))
-        .collect::<Result<_>>()?;
+    let peers = work::start(bench, &Arrangement::ALL, &setup)?;
     let mut outcome = Outcome::default();
     let mut all = vec![Vec::new(); peers.len()];
     for _ in 0..rounds {
@@ -39,12 +36,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
 }
 
 fn publish(peer: &Peer, index: usize) -> Result<f64> {
-    let mut client = Client::open(peer.rtmp, Tcp::Prompt)?;
-    client.set_up("live")?;
-    let (status, time) = client.publish(&peer.key(index))?;
-    if !status.is_live() {
-        return Err(format!("{}: {status:?}\n{}", peer.arrangement.name(), peer.log()).into());
-    }
+    let (mut client, time) = work::go_live(peer, Tcp::Prompt, &peer.key(index))?;
     client.delete_stream()?;
     Ok(time.as_secs_f64())
 }

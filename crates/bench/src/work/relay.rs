@@ -9,6 +9,7 @@ use crate::outcome::{Digits, Outcome, Unit};
 use crate::peer::{Arrangement, Peer, Setup};
 use crate::process::cpu_time;
 use crate::statistics::spread;
+use crate::work;
 
 const PEERS: [Arrangement; 2] = [Arrangement::Stock, Arrangement::Native];
 const CPU: &str = "CPU of the worker";
@@ -16,10 +17,7 @@ const CPU: &str = "CPU of the worker";
 pub fn run(bench: &Bench) -> Result<Outcome> {
     let (rounds, seconds, streams, players) = bench.pick((8, 4, 200, 50), (1, 1, 20, 5));
     let setup = Setup { streamers: streams, ..Setup::default() };
-    let mut peers = Vec::new();
-    for arrangement in PEERS {
-        peers.push(Peer::start(bench, arrangement, &setup)?);
-    }
+    let peers = work::start(bench, &PEERS, &setup)?;
     let mut outcome = Outcome::default();
     for _ in 0..rounds {
         for peer in &peers {

@@ -16,6 +16,7 @@ use crate::outcome::{Outcome, Unit};
 use crate::peer::{Arrangement, Peer, Setup};
 use crate::process::threads;
 use crate::sys::{self, Held};
+use crate::work;
 
 /// What happens meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,10 +61,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
         application: "stagedoor_auth_delay 0; stagedoor_auth_limit off;".to_owned(),
         ..Setup::default()
     };
-    let peers = [
-        Peer::start(bench, Arrangement::Stock, &setup)?,
-        Peer::start(bench, Arrangement::Native, &setup)?,
-    ];
+    let peers = work::start(bench, &[Arrangement::Stock, Arrangement::Native], &setup)?;
     let mut outcome = Outcome::default();
     for _ in 0..rounds {
         for (arrangement, trouble, row) in ROWS {
