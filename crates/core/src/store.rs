@@ -21,7 +21,7 @@
 //! # Durability
 //!
 //! What a command reports done is on disk (`synchronous=FULL`). A worker writes its session rows after
-//! the fact, those that come within 50 ms in one transaction; in a native database it leaves it to the
+//! the fact, twenty times a second at most; in a native database it leaves it to the
 //! kernel when they reach the disk (`synchronous=NORMAL`), because a key that is asked for meanwhile
 //! would wait as long. So rows outlive the death of any process; when the machine goes down, those of
 //! the last half minute at most may be missing, and the database is as it was before them. What a crash

@@ -23,8 +23,8 @@ const ATTEMPT: Duration = Duration::from_millis(250);
 /// that the caller hears the reason.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// How long rows wait for others: a key that is asked for while they are written waits as long, so
-/// a thousand streamers who come at once must not mean a thousand transactions.
+/// How long after others rows are written at the earliest: a key that is asked for meanwhile waits as
+/// long, so a thousand streamers who come at once must not mean a thousand transactions.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// How often is looked whether another database has taken the place of the one that is open.
@@ -57,6 +57,7 @@ pub(super) struct Loop<'a> {
     watch_health: Health,
     /// When to write what waits, when to look at a database that is out of order.
     flush_at: Option<Instant>,
+    flushed_at: Instant,
     probe_at: Option<Instant>,
     look_at: Instant,
     dropped: usize,
@@ -85,6 +86,7 @@ impl<'a> Loop<'a> {
             health,
             watch_health: Health::of_watch(),
             flush_at: None,
+            flushed_at: Instant::now(),
             probe_at: None,
             look_at: Instant::now() + LOOK,
             dropped: 0,
@@ -229,7 +231,7 @@ impl<'a> Loop<'a> {
 
     fn queue(&mut self, events: VecDeque<SessionEvent>, dropped: usize) {
         if !events.is_empty() {
-            self.flush_at.get_or_insert_with(|| Instant::now() + GATHER);
+            self.flush_at.get_or_insert_with(|| self.flushed_at + GATHER);
         }
         let excess = self.history.add(events);
         self.inbox.settle(excess);
@@ -253,6 +255,7 @@ impl<'a> Loop<'a> {
         if let Some(said) = said {
             self.log(said);
         }
+        self.flushed_at = Instant::now();
         self.flush_at = match (self.history.waiting(), result) {
             (0, _) => None,
             (_, Ok(1..)) => Some(Instant::now()),
