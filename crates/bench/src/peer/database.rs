@@ -49,8 +49,12 @@ pub fn create(bench: &Bench, schema: Schema, path: &Path, streamers: usize) -> R
 }
 
 fn fill(db: &mut Connection, schema: Schema, streamers: usize) -> Result<()> {
-    // the index of the digests is written all over: it has to fit in memory
-    db.execute_batch("PRAGMA cache_size = -2000000")?;
+    // The index of the digests is written all over: it has to fit in memory. Nobody else has the
+    // database yet, and one that is not finished is thrown away: it needs no journal meanwhile.
+    let journal: String = db.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    db.execute_batch(
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000",
+    )?;
     let transaction = db.transaction()?;
     match schema {
         Schema::Native => {
@@ -78,6 +82,8 @@ fn fill(db: &mut Connection, schema: Schema, streamers: usize) -> Result<()> {
         }
     }
     transaction.commit()?;
+    db.execute_batch("PRAGMA synchronous = FULL")?;
+    db.execute_batch(&format!("PRAGMA journal_mode = {journal}"))?;
     Ok(())
 }
 
