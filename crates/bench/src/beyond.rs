@@ -87,7 +87,7 @@ impl Figures {
             missing |= value.is_nan();
             Ok(value)
         };
-        let ours = "stagedoor_hls, Stagedoor";
+        let ours = "stagedoor_hls";
         let figures = Self {
             storm: of("storm", "5000 encoders, Stagedoor", "the last one live")?,
             relay: of("relay", "Stagedoor", "CPU of the worker")?,

@@ -9,16 +9,17 @@ const BAR: f64 = 20.0;
 const STEP: f64 = 32.0;
 const TOP: f64 = 40.0;
 /// Where bars begin, and how long the longest is.
-const LEFT: f64 = 250.0;
+const LEFT: f64 = 300.0;
 const LENGTH: f64 = 400.0;
-const WIDTH: f64 = 800.0;
+const WIDTH: f64 = 820.0;
 
 /// One figure of each row. Bars grow with the logarithm where the values differ by more than a
 /// factor of 20, and the title says so.
 pub fn bars(outcome: &Outcome, title: &str, name: &str) -> String {
     let bars: Vec<_> = outcome.figures.iter().filter(|figure| figure.name == name).collect();
     let values: Vec<f64> = bars.iter().map(|figure| median(&figure.rounds)).collect();
-    let largest = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let highest = bars.iter().zip(&values).map(|(figure, value)| value + spread(&figure.rounds));
+    let largest = highest.fold(f64::MIN_POSITIVE, f64::max);
     let smallest = values.iter().copied().filter(|&value| value > 0.0).fold(largest, f64::min);
     let is_log = largest / smallest > 20.0;
     let length = |value: f64| match is_log {
@@ -34,7 +35,7 @@ pub fn bars(outcome: &Outcome, title: &str, name: &str) -> String {
     for (index, (figure, &value)) in bars.iter().zip(&values).enumerate() {
         let top = TOP + STEP * index as f64;
         let middle = top + BAR / 2.0;
-        let class = if figure.row.contains("Stagedoor") { "ours" } else { "theirs" };
+        let class = if figure.row.to_lowercase().contains("stagedoor") { "ours" } else { "theirs" };
         let off = spread(&figure.rounds);
         let (low, high) = (LEFT + length(value - off), LEFT + length(value + off));
         let _ = writeln!(
@@ -90,7 +91,7 @@ mod tests {
         let svg = bars(&outcome, "Time", "p50");
         assert!(
             svg.contains("a &amp; b")
-                && svg.contains("class=\"ours\" x=\"250\" y=\"72\" width=\"400.0\"")
+                && svg.contains("class=\"ours\" x=\"300\" y=\"72\" width=\"400.0\"")
         );
         assert!(!svg.contains("logarithmic"));
         outcome.note("c", "p50", Unit::Seconds, 1.0);

@@ -15,7 +15,7 @@ use crate::process::cpu_time;
 const KINDS: [(&str, Arrangement, &str); 3] = [
     ("bare location", Arrangement::Stock, "/bare/"),
     ("expires", Arrangement::Stock, "/expires-KIND/"),
-    ("stagedoor_hls, Stagedoor", Arrangement::Native, "/stagedoor/"),
+    ("stagedoor_hls", Arrangement::Native, "/stagedoor/"),
 ];
 
 const FILES: [(&str, &str, usize); 2] =
