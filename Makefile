@@ -8,6 +8,10 @@ TEST_JOBS ?= 2
 
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
+mandir  ?= $(prefix)/share/man
+bashdir ?= $(prefix)/share/bash-completion/completions
+zshdir  ?= $(prefix)/share/zsh/site-functions
+fishdir ?= $(prefix)/share/fish/vendor_completions.d
 # where the installed nginx looks for "load_module modules/…", unless given
 modules ?= $(or $(shell nginx -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'),/usr/lib/nginx/modules)
 
@@ -25,7 +29,7 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build tree demo run test test-browser check check-module deny env install clean
+.PHONY: help build tree demo run test test-browser test-deb check check-module deny env install deb clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -65,11 +69,17 @@ test-browser: build ## Play a stream with hls.js in Chromium, across origins
 	@tools/hls-js.sh
 	prove -I t/lib t/browser/*.t
 
+test-deb: deb ## Install, upgrade and purge the package on a Debian with systemd (as root)
+	@tools/packages.sh machine
+	@tools/debian-root.sh
+	@tools/deb.sh +2
+	prove -I t/lib t/package/*.t
+
 check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck tools/*.sh .ci/run
+	shellcheck tools/*.sh .ci/run debian/*.config debian/*.postinst debian/*.prerm debian/*.postrm
 	@for file in t/*.t t/*/*.t $$(find t/lib -name '*.pm'); do \
 		perl -I t/lib -wc $$file 2>&1 | grep -v ' syntax OK$$' && exit 1; done; echo 'perl -c: ok'
 
@@ -86,10 +96,27 @@ env: ## Print the variables that cargo builds with, as shell exports
 		NGINX_RTMP_SOURCE_DIR=$(or $(NGINX_RTMP_SOURCE_DIR),$(CURDIR)/objs/nginx-rtmp); \
 		do echo "export $$v"; done
 
-install: ## Install what "make build" left (DESTDIR, prefix, modules)
-	@test -f objs/ngx_stagedoor_module.so || { echo 'run "make build" first' >&2; exit 1; }
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+
+objs/man/stagedoor.5: docs/directives.md tools/directives-man.pl Cargo.toml
+	@mkdir -p $(@D)
+	tools/directives-man.pl $(VERSION) <$< >$@.new && mv $@.new $@
+
+# Each file is put beside the old one and takes its place, so that nginx may run meanwhile.
+install: objs/man/stagedoor.5 ## Install what "make build extras" left (DESTDIR, prefix, modules)
+	@for file in objs/ngx_stagedoor_module.so objs/stagedoor objs/man/stagedoor.1; do \
+		test -f $$file || { echo 'run "make build extras" first' >&2; exit 1; }; done
 	install -D -m 644 objs/ngx_stagedoor_module.so $(DESTDIR)$(modules)/ngx_stagedoor_module.so
 	install -D -m 755 objs/stagedoor $(DESTDIR)$(bindir)/stagedoor
+	install -D -m 644 objs/man/stagedoor.1 $(DESTDIR)$(mandir)/man1/stagedoor.1
+	install -D -m 644 objs/man/stagedoor.5 $(DESTDIR)$(mandir)/man5/stagedoor.5
+	install -D -m 644 objs/completions/stagedoor.bash $(DESTDIR)$(bashdir)/stagedoor
+	install -D -m 644 objs/completions/_stagedoor $(DESTDIR)$(zshdir)/_stagedoor
+	install -D -m 644 objs/completions/stagedoor.fish $(DESTDIR)$(fishdir)/stagedoor.fish
+
+deb: build extras ## Build the Debian package into objs/deb/, and check it with lintian
+	@tools/packages.sh deb
+	@tools/deb.sh
 
 clean: ## Remove everything that was built or fetched
 	rm -rf objs run
