@@ -23,7 +23,7 @@ wanted() {
             ;;
         demo) echo nginx libnginx-mod-rtmp ffmpeg ;;
         test)
-            echo nginx libnginx-mod-rtmp perl sqlite3 curl ffmpeg gstreamer1.0-tools \
+            echo nginx libnginx-mod-{rtmp,stream} openssl perl sqlite3 curl ffmpeg gstreamer1.0-tools \
                 gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav chromium
             ;;
         browser)
