@@ -12,7 +12,7 @@ target=$objs/debian-root.tar
 
 make_root() {
     # shellcheck disable=SC2016 # mmdebstrap's shell expands it
-    mmdebstrap --variant=minbase --include=systemd,systemd-sysv,dbus,sudo,logrotate,sqlite3,curl,jq \
+    mmdebstrap --variant=minbase --include=systemd,systemd-sysv,dbus,man-db,sudo,logrotate,sqlite3,curl,jq \
         --skip=cleanup/apt,cleanup/reproducible \
         --customize-hook='echo localhost >"$1/etc/hostname"' \
         --customize-hook='chroot "$1" apt-get clean' \

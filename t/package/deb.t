@@ -26,7 +26,7 @@ my $package = 'libnginx-mod-stagedoor';
 my @debs    = sort { length $a <=> length $b } glob "$Test::Nginx::OBJS/deb/${package}_*.deb";
 @debs == 2 or die "expected two versions of the package in objs/deb; \"make test-deb\" makes them\n";
 
-plan(tests => 46);
+plan(tests => 48);
 
 my $machine = Test::Machine->new();
 my $doc     = "/usr/share/doc/$package";
@@ -47,6 +47,8 @@ ok(-s $machine->root() . "/usr/share/$_", "there is $_") for qw(
     man/man1/stagedoor.1.gz man/man5/stagedoor.5.gz bash-completion/completions/stagedoor
     zsh/vendor-completions/_stagedoor fish/vendor_completions.d/stagedoor.fish
 );
+
+like($machine->shell("man $_ stagedoor"), qr/^NAME\s+stagedoor - /m, "man $_ stagedoor") for 1, 5;
 
 # as the documentation has it
 
@@ -162,7 +164,10 @@ sub stream {
     return (grep { $_->{username} eq 'benw' } @{decode_json($json)->{streams}})[0];
 }
 
-sub client { return Test::RTMP->new(port => 1935)->ready() }
+# "systemctl reload" does not wait until the new workers listen.
+sub client {
+    return wait_for(sub { eval { Test::RTMP->new(port => 1935) } }, 10)->ready();
+}
 
 sub refusal {
     my $c = client();
