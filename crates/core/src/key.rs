@@ -96,6 +96,26 @@ impl KeyDigest {
         Self(Sha256::digest(raw).into())
     }
 
+    /// A digest that somebody else has computed.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// A digest as 64 hex digits, in either case.
+    pub fn from_hex(hex: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if hex.len() != 2 * bytes.len() {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+            for &digit in pair {
+                let digit = char::from(digit).to_digit(16)?;
+                *byte = *byte << 4 | digit as u8;
+            }
+        }
+        Some(Self(bytes))
+    }
+
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -187,6 +207,14 @@ mod tests {
     }
 
     #[test]
+    fn hex_that_is_no_digest_is_none() {
+        let hex = KeyDigest::of(b"abc").to_hex();
+        for hex in [&hex[1..], &format!("{hex}0"), &hex.replace('b', "g"), &hex.replace('b', "+")] {
+            assert_eq!(KeyDigest::from_hex(hex.as_bytes()), None, "{hex}");
+        }
+    }
+
+    #[test]
     fn a_tag_keeps_its_leading_zeroes() {
         assert_eq!(KeyTag([0, 0, 1, 10]).to_string(), "0000010a");
     }
@@ -208,6 +236,14 @@ mod tests {
         ) {
             raw.insert(at.index(raw.len() + 1), control);
             prop_assert_eq!(StreamKey::parse(&raw).unwrap_err(), KeyError::ControlCharacter);
+        }
+
+        #[test]
+        fn a_digest_comes_back_from_its_hex(raw in any::<[u8; 32]>(), upper in any::<bool>()) {
+            let digest = KeyDigest::from_bytes(raw);
+            let hex = digest.to_hex();
+            let hex = if upper { hex.to_uppercase() } else { hex };
+            prop_assert_eq!(KeyDigest::from_hex(hex.as_bytes()), Some(digest));
         }
 
         #[test]

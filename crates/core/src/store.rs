@@ -7,6 +7,8 @@
 //! - Each nginx worker, through its [`thread::StoreThread`]: answers keys and writes session rows.
 //!   It never creates or migrates anything, and never waits for a lock to write.
 //! - `nginx -t` and the master, through [`check`]: look only, and leave no file behind.
+//! - `stagedoor import` reads that of another program through [`source`], and leaves no trace in it;
+//!   the other commands tell by it that a database is not theirs.
 //!
 //! # Locking
 //!
@@ -56,11 +58,15 @@ mod history;
 mod lookup;
 mod recheck;
 mod schema;
+mod source;
 mod stamp;
 mod succession;
 pub mod thread;
 
-pub use admin::{AdminError, Init, Session, Store, Streamer};
+pub use admin::{
+    AdminError, BadRow, Change, ImportError, Imported, Init, QueryFault, Rotated, RowFault,
+    Session, Store, Streamer,
+};
 pub use check::check;
 pub use error::StoreError;
 pub use lookup::Verdict;
