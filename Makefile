@@ -8,10 +8,8 @@ TEST_JOBS ?= 2
 
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
-mandir  ?= $(prefix)/share/man
-bashdir ?= $(prefix)/share/bash-completion/completions
-zshdir  ?= $(prefix)/share/zsh/site-functions
-fishdir ?= $(prefix)/share/fish/vendor_completions.d
+datadir ?= $(prefix)/share
+zshdir  ?= $(datadir)/zsh/site-functions
 # where the installed nginx looks for "load_module modules/…", unless given
 modules ?= $(or $(shell nginx -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'),/usr/lib/nginx/modules)
 
@@ -27,9 +25,10 @@ endif
 endef
 $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call absolute,$(v))))
 
+VERSION    = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build tree demo run test test-browser test-deb check check-module deny env install deb clean
+.PHONY: help build extras tree demo run test test-browser test-deb check check-module deny env install deb clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -38,11 +37,27 @@ help: ## Show the targets
 	@echo 'To build against an nginx of your own, set NGINX_SOURCE_DIR, NGINX_BUILD_DIR and'
 	@echo 'NGINX_RTMP_SOURCE_DIR: then nothing is fetched.'
 
-build: tree ## Build the module and the stagedoor command into objs/
+build: tree ## Build the module, the stagedoor command and its manual pages into objs/
 	$(CARGO) build --release -p stagedoor -p stagedoor-cli
 	@install -m 644 $(TARGET_DIR)/release/libngx_stagedoor_module.so objs/ngx_stagedoor_module.so
 	@install -m 755 $(TARGET_DIR)/release/stagedoor objs/stagedoor
 	@ls -l objs/ngx_stagedoor_module.so objs/stagedoor | awk '{ printf "%s: %.1f MB\n", $$NF, $$5 / 1e6 }'
+
+	@$(MAKE) --no-print-directory extras
+
+extras: objs/stagedoor objs/man/stagedoor.5 ## Write the manual pages and shell completions into objs/ ("make build" does)
+	@mkdir -p objs/man objs/completions
+	@objs/stagedoor man > objs/man/stagedoor.1
+	@objs/stagedoor completions bash > objs/completions/stagedoor.bash
+	@objs/stagedoor completions zsh > objs/completions/_stagedoor
+	@objs/stagedoor completions fish > objs/completions/stagedoor.fish
+
+objs/man/stagedoor.5: docs/directives.md tools/directives-man.pl Cargo.toml
+	@mkdir -p $(@D)
+	@tools/directives-man.pl $(VERSION) <$< >$@.new && mv $@.new $@
+
+objs/stagedoor:
+	@$(MAKE) --no-print-directory build
 
 tree: # what the module is compiled against
 	@tools/packages.sh build
@@ -96,27 +111,12 @@ env: ## Print the variables that cargo builds with, as shell exports
 		NGINX_RTMP_SOURCE_DIR=$(or $(NGINX_RTMP_SOURCE_DIR),$(CURDIR)/objs/nginx-rtmp); \
 		do echo "export $$v"; done
 
-VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-
-objs/man/stagedoor.5: docs/directives.md tools/directives-man.pl Cargo.toml
-	@mkdir -p $(@D)
-	tools/directives-man.pl $(VERSION) <$< >$@.new && mv $@.new $@
-
-# Each file is put beside the old one and takes its place, so that nginx may run meanwhile.
-install: objs/man/stagedoor.5 ## Install what "make build extras" left (DESTDIR, prefix, modules)
-	@for file in objs/ngx_stagedoor_module.so objs/stagedoor objs/man/stagedoor.1; do \
-		test -f $$file || { echo 'run "make build extras" first' >&2; exit 1; }; done
+install: ## Install what "make build" left (DESTDIR, prefix, modules)
+	@test -f objs/ngx_stagedoor_module.so || { echo 'run "make build" first' >&2; exit 1; }
 	install -D -m 644 objs/ngx_stagedoor_module.so $(DESTDIR)$(modules)/ngx_stagedoor_module.so
 	install -D -m 755 objs/stagedoor $(DESTDIR)$(bindir)/stagedoor
-	install -D -m 644 objs/man/stagedoor.1 $(DESTDIR)$(mandir)/man1/stagedoor.1
-	install -D -m 644 objs/man/stagedoor.5 $(DESTDIR)$(mandir)/man5/stagedoor.5
-	install -D -m 644 objs/completions/stagedoor.bash $(DESTDIR)$(bashdir)/stagedoor
-	install -D -m 644 objs/completions/_stagedoor $(DESTDIR)$(zshdir)/_stagedoor
-	install -D -m 644 objs/completions/stagedoor.fish $(DESTDIR)$(fishdir)/stagedoor.fish
-
-deb: build extras ## Build the Debian package into objs/deb/, and check it with lintian
-	@tools/packages.sh deb
-	@tools/deb.sh
+datadir ?= $(prefix)/share
+zshdir  ?= $(datadir)/zsh/site-functions
 
 clean: ## Remove everything that was built or fetched
 	rm -rf objs run

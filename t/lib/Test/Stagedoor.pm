@@ -85,6 +85,21 @@ sub _key {
     return $key;
 }
 
+# What the streamer is told who publishes with this key: a code, or the description of
+# a refusal.  The stream ends again.
+sub told {
+    my ($self, $key) = @_;
+    my $c = Test::RTMP->new()->ready();
+    my $status = $c->publish($key);
+    my $live = $status->{code} eq 'NetStream.Publish.Start';
+    if ($live) {
+        $c->close_stream();
+        $c->wait_status(2, qr/Unpublish/);
+    }
+    $c->close();
+    return $status->{$live ? 'code' : 'description'};
+}
+
 # Rows of a query as a list of hashes, from the database or another one.
 sub sql {
     my ($self, $statement, $db) = @_;

@@ -182,6 +182,7 @@ fn write(django: &Django<'_>, stays: bool, done: &AtomicBool) -> u64 {
             false => django.execute(sql),
         }
         count += 1;
+        thread::sleep(Duration::from_millis(1));
     }
     count
 }
