@@ -14,7 +14,7 @@ binmode $_, ':encoding(UTF-8)' for map { Test::More->builder->$_ } qw(output fai
 BEGIN { use FindBin; chdir("$FindBin::Bin/.."); }
 
 # Files whose texts the log gets; those of the command are its own.
-my @sources = grep { !/(?:^|\/)(?:tests|fixture)\b|\/store\/admin/ }
+my @sources = grep { !/(?:^|\/)(?:tests|fixture)\b|\/store\/(?:admin|source)/ }
     split /\n/, `find src crates/core/src/store crates/core/src/store.rs crates/core/src/publish.rs \\
         crates/core/src/key.rs crates/core/src/registry/handover.rs crates/core/src/status/playlist.rs -name '*.rs'`;
 
@@ -60,7 +60,7 @@ sub texts {
         my $text = $1 =~ s/\\\n\s*//gr =~ s/\\"/"/gr =~ s/\{\{/\x01/gr =~ s/\}\}/\x02/gr =~ s/\{[^}]*\}/…/gr;
         $text =~ tr/\x01\x02/{}/;
         $text =~ s/: $/: …/;
-        push @texts, $text unless $text =~ /\n|^(?:SELECT|INSERT|UPDATE|DELETE|CREATE|PRAGMA|BEGIN|WITH) | ORDER BY /;
+        push @texts, $text unless $text =~ /\n|^(?:SELECT|INSERT|UPDATE|DELETE|CREATE|PRAGMA|BEGIN|WITH)\b| ORDER BY /;
     }
     return @texts;
 }
