@@ -88,7 +88,7 @@ test-deb: deb ## Install, upgrade and purge the package on a Debian with systemd
 	@tools/packages.sh machine
 	@tools/debian-root.sh
 	@tools/deb.sh +2
-	prove -I t/lib t/package/*.t
+	prove -I t/lib -j $(TEST_JOBS) t/package/*.t
 
 check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check

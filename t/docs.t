@@ -45,6 +45,11 @@ my %taken = map { $_ => 1 } map { slurp($_) =~ /c"(stagedoor(?:_[a-z_]+)?)"/g } 
 is_deeply([sort grep { !$named{$_} } grep { !variable($_) } keys %taken], [], 'with every directive');
 is_deeply([sort grep { !$taken{$_} } @named], [], 'and no other');
 
+my ($version) = slurp('Cargo.toml') =~ /^version = "(.*)"/m;
+is((slurp('debian/changelog') =~ /^\S+ \((\S+)\)/)[0], $version, 'the package has the version of the crates');
+is(join(' ', grep { $_ ne $version } map { slurp($_) =~ /libnginx-mod-stagedoor_([\d.]+)_/g } 'README.md', 'docs/operations.md'),
+    '', 'and so has its name where it is told');
+
 done_testing();
 
 ###############################################################################

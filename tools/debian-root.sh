@@ -14,7 +14,7 @@ make_root() {
     # shellcheck disable=SC2016 # mmdebstrap's shell expands it
     mmdebstrap --variant=minbase --include=systemd,systemd-sysv,dbus,man-db,sudo,logrotate,sqlite3,curl,jq \
         --skip=cleanup/apt,cleanup/reproducible \
-        --customize-hook='echo localhost >"$1/etc/hostname"' \
+        --customize-hook='echo localhost >"$1/etc/hostname" && echo 127.0.0.1 localhost >"$1/etc/hosts"' \
         --customize-hook='chroot "$1" apt-get clean' \
         --customize-hook='chroot "$1" apt-get -q -y -o APT::Install-Recommends=true --download-only install adduser nginx libnginx-mod-rtmp libnginx-mod-stream' \
         "$release" "$target.new.tar" && mv "$target.new.tar" "$target"
