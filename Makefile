@@ -28,7 +28,8 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 VERSION    = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build extras tree demo run test test-browser test-deb check check-module deny env install deb clean
+.PHONY: help build extras tree demo run test test-browser test-deb compare check check-module deny env \
+	install deb clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -75,6 +76,7 @@ run: build ## The same set-up left running, with the URLs for OBS and a player (
 test: build ## Run all tests; TESTS='t/publish.t' picks end-to-end tests
 	@tools/packages.sh test
 	@tools/promtool.sh
+	@tools/django.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
 		set -x; $(CARGO) $$runner --workspace --exclude stagedoor
 	prove -I t/lib -j $(TEST_JOBS) $(TESTS)
@@ -89,6 +91,11 @@ test-deb: deb ## Install, upgrade and purge the package on a Debian with systemd
 	@tools/debian-root.sh
 	@tools/deb.sh +2
 	prove -I t/lib -j $(TEST_JOBS) t/package/*.t
+
+compare: build ## Show what on_publish callbacks and Stagedoor do in the same cases
+	@tools/packages.sh test
+	@tools/django.sh
+	@tools/compare.sh
 
 check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check

@@ -1,9 +1,11 @@
-//! What belongs to the server as a whole: `stagedoor_db`, `stagedoor_zone`, `stagedoor_timeout`,
-//! and each worker's start and end.
+//! What belongs to the server as a whole: `stagedoor_db`, `stagedoor_zone`, `stagedoor_timeout`, the
+//! operator's own statements ([`statements`]), and each worker's start and end.
+
+mod statements;
 
 use std::cell::{Cell, OnceCell};
 use std::ffi::{CStr, c_char, c_void};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nginx_sys::{
@@ -11,7 +13,7 @@ use nginx_sys::{
     ngx_core_module_t, ngx_cycle, ngx_cycle_t, ngx_int_t, ngx_module_t,
 };
 use ngx::core::Pool;
-use stagedoor_core::store;
+use stagedoor_core::store::{self, CheckError, Layout};
 
 use crate::ffi::conf::{self, Conf, Directive, Mistake, command, once};
 use crate::ffi::guard::guard;
@@ -20,6 +22,8 @@ use crate::ffi::module::{CONF_ERROR, CONF_OK, NO_COMMAND, OK, module, text};
 use crate::ffi::process;
 use crate::ffi::zone::Zone;
 use crate::worker;
+
+use statements::{OnBoot, OnStart, OnStop, Query, StatementsConf};
 
 /// Room for more than three thousand live streams.
 const DEFAULT_ZONE_SIZE: usize = 1 << 20;
@@ -32,6 +36,7 @@ pub struct CoreConf {
     zone_size: Option<usize>,
     zone: Cell<Option<Zone>>,
     timeout: Option<Duration>,
+    statements: StatementsConf,
     /// Where the first `stagedoor on` stands.
     needed_at: OnceCell<String>,
     /// What of `http {}` first needed the live registry.
@@ -95,6 +100,16 @@ impl CoreConf {
         self.db.as_ref()
     }
 
+    /// Whose tables the database holds.
+    pub fn layout(&self) -> Layout {
+        self.statements.layout().unwrap_or(Layout::Native) // `check` let no other pass
+    }
+
+    /// Whether the database is asked for the keys themselves, not for their digests alone.
+    pub fn asks_for_keys(&self) -> bool {
+        self.statements.has_query()
+    }
+
     /// Whether the server has just started, as opposed to a reload.
     pub fn is_first_cycle(&self) -> bool {
         self.is_first_cycle
@@ -116,8 +131,16 @@ static mut CONTEXT: ngx_core_module_t = ngx_core_module_t {
     init_conf: Some(init_conf),
 };
 
-static mut COMMANDS: [ngx_command_t; 4] =
-    [command::<Db>(0), command::<ZoneSize>(0), command::<Timeout>(0), NO_COMMAND];
+static mut COMMANDS: [ngx_command_t; 8] = [
+    command::<Db>(0),
+    command::<ZoneSize>(0),
+    command::<Timeout>(0),
+    command::<Query>(0),
+    command::<OnStart>(0),
+    command::<OnStop>(0),
+    command::<OnBoot>(0),
+    NO_COMMAND,
+];
 
 struct Db;
 
@@ -227,16 +250,39 @@ fn check(conf: &CoreConf, log: Log) -> Result<(), ()> {
         }
         (None, None) => {}
     }
-    let Some(place) = conf.needed_at.get() else { return Ok(()) };
-    let Some(db) = &conf.db else {
-        log.emerg(format_args!(
-            "\"stagedoor on\" in {place} needs a database; add \"stagedoor_db PATH;\" to the main \
-             context"
-        ));
-        return Err(());
-    };
-    if let Err(error) = store::check(db) {
-        log.warn(format_args!("stagedoor refuses every publish for now: {error}"));
+    let layout = conf.statements.layout().map_err(|statement| {
+        log.emerg(format_args!("{}", statement.lacks_query()));
+    })?;
+    match (&conf.db, conf.needed_at.get(), &layout) {
+        (Some(db), Some(_), _) | (Some(db), None, Layout::Foreign(_)) => {
+            check_database(db, &layout, conf.is_needed(), log)
+        }
+        (None, Some(place), _) => {
+            log.emerg(format_args!(
+                "\"stagedoor on\" in {place} needs a database; add \"stagedoor_db PATH;\" to the main \
+                 context"
+            ));
+            Err(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_database(db: &Path, layout: &Layout, is_needed: bool, log: Log) -> Result<(), ()> {
+    match store::check(db, layout) {
+        Ok(advice) => {
+            for advice in advice {
+                log.warn(format_args!("{advice}"));
+            }
+        }
+        Err(CheckError::Statement(error)) => {
+            log.emerg(format_args!("{error}"));
+            return Err(());
+        }
+        Err(CheckError::Store(error)) if is_needed => {
+            log.warn(format_args!("stagedoor refuses every publish for now: {error}"));
+        }
+        Err(CheckError::Store(_)) => {}
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! outside of this folder decides; what lies inside only converts.
 
 pub mod answer;
+pub mod clock;
 pub mod conf;
 pub mod event;
 pub mod file;

@@ -6,6 +6,8 @@
 //!                       ▼
 //!                    command "publish"                 rtmp.rs           takes the command over
 //!                       │                              rtmp/publish.rs   one publish a session
+//!                       │                              rtmp/wiping.rs    the key is overwritten there
+//!                       ├─ attempts left? ◀─ zone      live/attempts.rs, stagedoor_core::limit
 //!                       ├─ key ─▶ store thread ─▶ SQLite
 //!                       │         worker.rs            stagedoor_core::store
 //!                       ◀─ username, or no ─┘

@@ -1,14 +1,20 @@
 //! The live registry: who is on, over all workers. The table itself is `stagedoor_core::registry`;
-//! here it meets shared memory and the processes that use it.
+//! here it meets shared memory and the processes that use it. So do the addresses that have failed
+//! to show a good key ([`attempts`]).
+
+mod attempts;
+
+pub use attempts::Attempt;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use stagedoor_core::counters::Counters;
 use stagedoor_core::registry::{
     Claim, ClaimError, Figures, LostStream, Owner, OwnerSlot, PART, Presence, Standing, Stream,
-    WaitError,
+    Table, WaitError,
 };
 use stagedoor_core::status::Status;
+use stagedoor_core::store::thread::{Boot, Server};
 use thiserror::Error;
 
 use crate::core::CoreConf;
@@ -16,7 +22,7 @@ use crate::ffi::process;
 use crate::ffi::zone::Zone;
 
 /// One worker's hold on the registry.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Registry {
     zone: Zone,
     me: Owner,
@@ -166,7 +172,7 @@ impl Registry {
 
     /// Whether this is the first worker since the server started.
     pub fn take_boot(&self) -> bool {
-        self.zone.with_table(|table| table.take_boot()).unwrap_or(false)
+        self.zone.with_table(|table| table.take_boot(self.me)).unwrap_or(false)
     }
 
     fn strike(&self, owner: Owner) -> Vec<LostStream> {
@@ -181,6 +187,37 @@ impl Registry {
                 Ok(table.claim(slot, stream))
             })
             .ok_or(LiveError::NoZone)?
+    }
+}
+
+/// The registry as this worker's store thread knows it. Threads of one process exclude one another
+/// by the zone's mutex as processes do: it is an atomic word, whoever takes it.
+impl Server for Registry {
+    fn is_alive(&self, worker: Owner) -> bool {
+        process::is_alive(worker)
+    }
+
+    fn is_live(&self, username: &str) -> bool {
+        presence(self.zone, username) == Presence::Live
+    }
+
+    fn boot(&self) -> Boot {
+        match self.zone.with_table(|table| table.booter()).flatten() {
+            None => Boot::Free,
+            Some(worker) if worker == self.me => Boot::Free,
+            Some(worker) if process::is_alive(worker) => Boot::Elsewhere,
+            Some(worker) => {
+                let inherit = |table: &mut Table<'_>| table.inherit_boot(worker, self.me);
+                match self.zone.with_table(inherit) {
+                    Some(true) => Boot::Inherited,
+                    _ => Boot::Elsewhere,
+                }
+            }
+        }
+    }
+
+    fn booted(&self) {
+        self.zone.with_table(|table| table.end_boot());
     }
 }
 

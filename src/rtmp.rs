@@ -1,12 +1,14 @@
-//! The RTMP side: `stagedoor`, `stagedoor_duplicate` and `stagedoor_auth_delay`, and where the module
-//! stands in nginx-rtmp.
+//! The RTMP side: `stagedoor`, `stagedoor_duplicate`, `stagedoor_auth_delay` and
+//! `stagedoor_auth_limit` ([`limit`]), and where the module stands in nginx-rtmp.
 //!
 //! Publishes are taken at the AMF command, before nginx-rtmp has logged the name or any module of
 //! its publish chain has seen it: the key never gets further than [`publish`].
 
 mod close;
 mod latency;
+mod limit;
 mod publish;
+mod wiping;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use nginx_sys::{
     NGX_CONF_TAKE1, ngx_array_push, ngx_chain_t, ngx_command_t, ngx_conf_t, ngx_int_t, ngx_module_t,
 };
+use stagedoor_core::limit::Limit;
 use stagedoor_core::policy::Refusal;
 use thiserror::Error;
 
@@ -33,7 +36,7 @@ use crate::ffi::rtmp::{
 use crate::ffi::session::Session;
 use crate::ffi::symbols::{self, MissingSymbol, Symbols};
 use crate::live;
-use crate::worker::Duplicate;
+use crate::worker::{self, Duplicate, Flood};
 
 const DEFAULT_AUTH_DELAY: Duration = Duration::from_secs(1);
 const ANYWHERE: u32 = NGX_RTMP_MAIN_CONF | NGX_RTMP_SRV_CONF | NGX_RTMP_APP_CONF;
@@ -45,6 +48,7 @@ struct AppConf {
     enable: Option<bool>,
     duplicate: Option<Duplicate>,
     auth_delay: Option<Duration>,
+    auth_limit: Option<Option<Limit>>,
 }
 
 impl AppConf {
@@ -68,6 +72,11 @@ impl AppConf {
     fn auth_delay(&self) -> Duration {
         self.auth_delay.unwrap_or(DEFAULT_AUTH_DELAY)
     }
+
+    /// How often an address may fail, if there is a limit.
+    fn auth_limit(&self) -> Option<Limit> {
+        self.auth_limit.unwrap_or_else(|| Some(Limit::default()))
+    }
 }
 
 /// The RTMP module, known to nginx by this name.
@@ -87,10 +96,11 @@ static mut CONTEXT: ngx_rtmp_module_t = ngx_rtmp_module_t {
     merge_app_conf: Some(merge_app_conf),
 };
 
-static mut COMMANDS: [ngx_command_t; 4] = [
+static mut COMMANDS: [ngx_command_t; 5] = [
     command::<Enable>(APP_CONF),
     command::<OnDuplicate>(APP_CONF),
     command::<AuthDelay>(APP_CONF),
+    command::<limit::AuthLimit>(APP_CONF),
     NO_COMMAND,
 ];
 
@@ -155,6 +165,7 @@ unsafe extern "C" fn merge_app_conf(
         inner.enable = inner.enable.or(outer.enable);
         inner.duplicate = inner.duplicate.or(outer.duplicate);
         inner.auth_delay = inner.auth_delay.or(outer.auth_delay);
+        inner.auth_limit = inner.auth_limit.or(outer.auth_limit);
         CONF_OK
     })
 }
@@ -217,6 +228,7 @@ fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
     }
     .cast::<ngx_rtmp_core_main_conf_t>();
     take_publish(core)?;
+    wiping::install(core)?;
     add_handler(core, NGX_RTMP_CONNECT, connected)?;
     add_handler(core, NGX_RTMP_HANDSHAKE_DONE, handshake_done)?;
     for message in [NGX_RTMP_MSG_CHUNK_SIZE, NGX_RTMP_MSG_ACK_SIZE, NGX_RTMP_MSG_AMF_CMD] {
@@ -280,10 +292,13 @@ unsafe extern "C" fn on_publish(
         match (view.is_auto_pushed(), AppConf::of(view)) {
             (false, Some(conf)) if conf.is_enabled() => {
                 publish::received(view, conf, message);
+                // SAFETY: it has been read, and no other module is to read the key.
+                unsafe { wiping::wipe(view, message) };
                 OK
             }
             (false, None) if is_needed() => {
-                view.log().warn(format_args!("stagedoor: publish refused: it came before connect"));
+                let line = format_args!("stagedoor: publish refused: it came before connect");
+                worker::warn(Flood::Unconnected, view.log(), line);
                 live::count(|counters| counters.refused(Refusal::InvalidKey));
                 ERROR
             }

@@ -1,26 +1,29 @@
 //! One worker's private state: its store thread, the publishes that wait for an answer, the streams
-//! that it carries ([`streams`]), and its look-out for workers that died.
+//! that it carries ([`streams`]), its look-out for workers that died, and the lines that it writes no
+//! more often than is good for the log ([`lines`]).
 //!
 //! nginx runs all of this on one thread. No function here calls into nginx-rtmp while it holds the
 //! state: what nginx-rtmp does may come back here.
 
+mod lines;
 mod meters;
 mod streams;
 
+pub use lines::{Flood, warn};
 pub use streams::{Carrier, Duplicate, LiveStream, Place, end, go_live, take_up};
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Weak;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use stagedoor_core::counters::Counters;
-use stagedoor_core::key::KeyDigest;
 use stagedoor_core::registry::LostStream;
 use stagedoor_core::store::thread::{
     EndReason, Level, Report, SessionEvent, Settings, StoreGone, StoreThread,
 };
-use stagedoor_core::store::{StoreError, Verdict};
+use stagedoor_core::store::{StoreError, Verdict, Visitor};
 use thiserror::Error;
 
 use crate::core::CoreConf;
@@ -28,7 +31,7 @@ use crate::ffi::event::Timer;
 use crate::ffi::log::Log;
 use crate::ffi::process;
 use crate::ffi::wakeup::{OnWakeup, Wakeup};
-use crate::live::{self, Registry};
+use crate::live::{self, Attempt, Registry};
 
 /// How often a worker looks for workers that died. Their streams are free after this time at the
 /// latest; a streamer who comes back is let in at once, because a claim looks by itself.
@@ -59,10 +62,12 @@ pub enum AskError {
     Gone(#[from] StoreGone),
 }
 
-/// Who waits for an answer, and since when.
+/// Who waits for an answer, and since when. The attempt is given back unless the answer is that
+/// nobody has the key, whether anybody still waits for it or not.
 struct Question {
     asker: Weak<dyn Asker>,
     asked: Instant,
+    attempt: Attempt,
 }
 
 struct Worker {
@@ -70,6 +75,7 @@ struct Worker {
     registry: Registry,
     asking: HashMap<u64, Question>,
     streams: streams::Streams,
+    lines: lines::Lines,
     /// Tickets and session tags, never the same twice.
     last_number: u64,
     sweeper: Timer,
@@ -95,8 +101,9 @@ pub fn start(conf: &CoreConf) {
         let waker = wakeup.waker();
         let settings = Settings {
             path: db.clone(),
+            layout: conf.layout(),
             worker: process::this_process(),
-            is_alive: process::is_alive,
+            server: Arc::new(registry),
         };
         let thread =
             process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()))?;
@@ -123,6 +130,7 @@ pub fn start(conf: &CoreConf) {
         registry,
         asking: HashMap::new(),
         streams: streams::Streams::new(log),
+        lines: lines::Lines::default(),
         last_number: 0,
         sweeper,
         _wakeup: wakeup,
@@ -137,34 +145,37 @@ pub fn stop() {
     worker.store.shutdown(FLUSH);
 }
 
-/// Asks the store whether a key may publish. The answer goes to `asker`, unless it is gone by then.
+/// Asks the store whether somebody may publish. The answer goes to `asker`, unless it is gone by then;
+/// it also says whether the attempt was a failure.
 ///
 /// # Errors
 ///
 /// [`AskError`] when there is nobody to ask.
-pub fn ask(key: KeyDigest, asker: Weak<dyn Asker>) -> Result<Ticket, AskError> {
+pub fn ask(
+    visitor: Arc<Visitor>,
+    mut attempt: Attempt,
+    asker: Weak<dyn Asker>,
+) -> Result<Ticket, AskError> {
     let asked = with(|worker| {
         let ticket = worker.number();
-        worker.store.ask(ticket, key)?;
-        worker.asking.insert(ticket, Question { asker, asked: Instant::now() });
+        worker.store.ask(ticket, visitor)?;
+        let attempt = std::mem::take(&mut attempt);
+        worker.asking.insert(ticket, Question { asker, asked: Instant::now(), attempt });
         Ok(Ticket(ticket))
     })
     .unwrap_or(Err(AskError::NoStore));
     if asked.is_err() {
+        attempt.give_back();
         live::count(Counters::store_error);
     }
     asked
-}
-
-/// Takes a question back.
-pub fn forget(ticket: &Ticket) {
-    with(|worker| worker.asking.remove(&ticket.0));
 }
 
 /// Takes a question back whose answer takes too long.
 pub fn give_up(ticket: &Ticket) {
     let question = with(|worker| worker.asking.remove(&ticket.0)).flatten();
     if let Some(question) = question {
+        question.attempt.give_back();
         live::count(|counters| counters.answered(question.asked.elapsed(), true));
     }
 }
@@ -199,6 +210,7 @@ fn sweep() {
             // Also without a stream: the end of one may have been written nowhere yet.
             worker.mourn(lost);
         }
+        worker.sum_up();
         worker.sweeper.set(SWEEP);
     });
 }
@@ -213,7 +225,10 @@ impl OnWakeup for Answers {
             match report {
                 Report::Answer { ticket, verdict } => {
                     let question = with(|worker| worker.asking.remove(&ticket)).flatten();
-                    let Some(Question { asker, asked }) = question else { continue };
+                    let Some(Question { asker, asked, attempt }) = question else { continue };
+                    if verdict != Ok(Verdict::Unknown) {
+                        attempt.give_back();
+                    }
                     live::count(|counters| counters.answered(asked.elapsed(), verdict.is_err()));
                     if let Some(asker) = asker.upgrade() {
                         asker.answered(verdict);

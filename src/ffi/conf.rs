@@ -113,6 +113,13 @@ impl Conf<'_> {
         String::from_utf8_lossy(self.raw_word(index).as_bytes()).into_owned()
     }
 
+    /// The first argument as text.
+    pub fn utf8(&self, expected: &str) -> Result<String, Mistake> {
+        let word = self.raw_word(1);
+        let text = std::str::from_utf8(word.as_bytes());
+        text.map(str::to_owned).map_err(|_| self.value(1, &format!("{expected} in UTF-8")))
+    }
+
     /// How many words there are, the name included.
     pub fn words(&self) -> usize {
         // SAFETY: nginx keeps the directive's words in `args` while its handler runs.

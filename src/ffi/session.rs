@@ -1,5 +1,6 @@
 //! An RTMP session of nginx-rtmp, and what can be asked of it.
 
+pub mod input;
 mod media;
 mod socket;
 

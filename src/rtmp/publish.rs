@@ -19,22 +19,24 @@ mod ending;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nginx_sys::ngx_chain_t;
 use stagedoor_core::counters::Counters;
-use stagedoor_core::key::KeyDigest;
+use stagedoor_core::key::KeyTag;
 use stagedoor_core::media::Media;
 use stagedoor_core::policy::{Refusal, Stop};
-use stagedoor_core::publish::Publish;
+use stagedoor_core::publish::{Flaw, Publish};
 use stagedoor_core::registry::Stream;
 use stagedoor_core::store::thread::EndReason;
+use stagedoor_core::store::{Admission, Visitor};
 use stagedoor_core::username::Username;
 
 use super::latency::Latency;
 use super::{AppConf, ngx_stagedoor_rtmp_module};
 use crate::core::CoreConf;
-use crate::ffi::event::Timer;
+use crate::ffi::event::{Posted, Timer};
 use crate::ffi::session::{Attachment, Session, chunks};
 use crate::live::{self, LiveError, microseconds_since_1970};
 use crate::worker::{self, Carrier, LiveStream, Place, Ticket};
@@ -48,6 +50,8 @@ pub(super) struct Publisher {
     timer: Timer,
     /// Its set-up phase.
     pub(super) latency: Latency,
+    /// Clears the session's buffers, once nginx-rtmp does not look at them.
+    pub(super) wiping: Posted,
     /// nginx-rtmp joins a session to one stream, as its player or its publisher
     /// (ngx_rtmp_live_module.c, ngx_rtmp_live_join): a player's publish would go nowhere.
     is_playing: Cell<bool>,
@@ -61,6 +65,8 @@ enum State {
     /// Nothing is being published.
     #[default]
     Idle,
+    /// Too many publishes of its address are being asked about.
+    Queuing { since: Instant, question: Question },
     /// The store was asked.
     Asking { ticket: Ticket, question: Question },
     /// The publish was taken back before its answer came. The session is answered once more: a
@@ -77,19 +83,32 @@ enum State {
     Live { stream: LiveStream, username: Username },
 }
 
-/// Whether this key may publish.
-#[derive(Clone, Copy, Debug)]
+/// Whether somebody may publish.
+#[derive(Debug)]
 struct Question {
-    key: KeyDigest,
+    visitor: Arc<Visitor>,
     kind: &'static str,
+    /// It may not, whatever the store says. The store is asked all the same: to whoever tries keys
+    /// out, one is like another.
+    flaw: Option<Flaw>,
 }
 
 /// A publish that the store allows.
 #[derive(Debug)]
 struct Allowed {
-    streamer_id: i64,
-    username: Username,
-    question: Question,
+    admission: Admission,
+    kind: &'static str,
+}
+
+impl Allowed {
+    fn username(&self) -> &Username {
+        &self.admission.username
+    }
+
+    /// What may stand for the key in a log.
+    fn tag(&self) -> KeyTag {
+        self.admission.visitor.tag()
+    }
 }
 
 /// Takes a `publish` command to an application that needs a key.
@@ -124,6 +143,11 @@ impl Publisher {
                     }
                 }),
                 latency: Latency::new(session, me.clone()),
+                wiping: Posted::new(session.log(), move || {
+                    // SAFETY: nothing is being read while posted events run, and the event goes
+                    // with the session's connection.
+                    unsafe { session.wipe_handled_input() };
+                }),
                 is_playing: Cell::new(false),
                 is_detached: Cell::new(false),
                 stopping: Cell::new(None),
@@ -148,7 +172,7 @@ impl Publisher {
 
     fn go_live(&self, conf: &AppConf, publish: Allowed) {
         let stream = self.stream(&publish);
-        match worker::go_live(&stream, publish.question.key, conf.duplicate(), self.me.clone()) {
+        match worker::go_live(&stream, &publish.admission, conf.duplicate(), self.me.clone()) {
             Ok(Place::Live(stream)) => self.begin(stream, publish),
             Ok(Place::Waiting(stream)) => {
                 self.state.replace(State::Waiting { stream, publish });
@@ -159,8 +183,8 @@ impl Publisher {
                     LiveError::AlreadyLive | LiveError::Contested(_) => Refusal::AlreadyStreaming,
                     _ => Refusal::Unavailable,
                 };
-                let why = format_args!("{error}, username: \"{}\"", publish.username).to_string();
-                self.refuse(refusal, conf, Some(publish.question.key.tag()), why);
+                let why = format_args!("{error}, username: \"{}\"", publish.username()).to_string();
+                self.refuse(refusal, conf, Some(publish.tag()), why);
             }
         }
     }
@@ -168,8 +192,8 @@ impl Publisher {
     /// What the live registry is to know of a publish.
     fn stream<'a>(&self, publish: &'a Allowed) -> Stream<'a> {
         Stream {
-            username: publish.username.as_str(),
-            streamer_id: publish.streamer_id,
+            username: publish.username().as_str(),
+            streamer_id: publish.admission.streamer_id,
             app: self.session.app(),
             client_addr: self.session.client_addr(),
             started_at: microseconds_since_1970(),
@@ -178,14 +202,14 @@ impl Publisher {
 
     /// The name is this stream's.
     fn begin(&self, stream: LiveStream, publish: Allowed) {
-        let Allowed { username, question, .. } = publish;
+        let username = publish.username().clone();
         let app = self.session.app();
         self.session.log().notice(format_args!(
             "stagedoor: publish accepted, username: \"{username}\", app: \"{app}\", key: {}",
-            question.key.tag()
+            publish.tag()
         ));
         self.state.replace(State::Live { stream, username: username.clone() });
-        let agreed = self.session.publish(username.as_str(), question.kind);
+        let agreed = self.session.publish(username.as_str(), publish.kind);
         if !agreed {
             self.session.log().warn(format_args!(
                 "stagedoor: publish stopped by another module of nginx-rtmp, username: \
@@ -199,15 +223,18 @@ impl Publisher {
     fn expired(&self) {
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
+            (State::Queuing { since, question }, Some(conf)) => {
+                self.ask_since(since, conf, question);
+            }
             (State::Asking { ticket, question }, Some(conf)) => {
                 worker::give_up(&ticket);
-                self.refuse_late(conf, question);
+                self.refuse_late(conf, &question);
             }
             (State::Withdrawn { ticket, next, .. }, conf) => {
                 worker::give_up(&ticket);
                 live::count(Counters::withdrawn);
                 if let (Some(next), Some(conf)) = (next, conf) {
-                    self.refuse_late(conf, next);
+                    self.refuse_late(conf, &next);
                 }
             }
             (State::Waiting { stream, publish }, Some(conf)) => {
@@ -215,10 +242,10 @@ impl Publisher {
                 let why = format_args!(
                     "the stream that is live did not end within {} ms, username: \"{}\"",
                     timeout().as_millis(),
-                    publish.username
+                    publish.username()
                 )
                 .to_string();
-                self.refuse(Refusal::AlreadyStreaming, conf, Some(publish.question.key.tag()), why);
+                self.refuse(Refusal::AlreadyStreaming, conf, Some(publish.tag()), why);
             }
             (State::Refusing(refusal), _) => self.turn_away(refusal),
             (State::Refused, _) => {
@@ -255,7 +282,7 @@ impl Carrier for Publisher {
         match self.state.take() {
             State::Waiting { stream, publish } => {
                 self.timer.stop();
-                worker::take_up(&stream, &self.stream(&publish), publish.question.key);
+                worker::take_up(&stream, &self.stream(&publish), &publish.admission);
                 self.begin(stream, publish);
             }
             state => {

@@ -9,7 +9,6 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stagedoor_core::counters::Counters;
-use stagedoor_core::key::KeyDigest;
 use stagedoor_core::media::Media;
 use stagedoor_core::meter::Meter;
 use stagedoor_core::policy::Stop;
@@ -121,7 +120,7 @@ impl Streams {
 /// [`LiveError`].
 pub fn go_live(
     stream: &Stream<'_>,
-    key: KeyDigest,
+    admission: &Admission,
     duplicate: Duplicate,
     carrier: Weak<dyn Carrier>,
 ) -> Result<Place, LiveError> {
@@ -151,18 +150,18 @@ pub fn go_live(
             worker.mourn(lost);
         }
         let live = LiveStream { claim: claim?, tag: worker.number() };
-        worker.carry(&live, stream, key, carrier);
+        worker.carry(&live, stream, admission, carrier);
         Ok(Place::Live(live))
     })
     .unwrap_or(Err(LiveError::NoZone))
 }
 
 /// Makes a stream live that has waited for its name.
-pub fn take_up(live: &LiveStream, stream: &Stream<'_>, key: KeyDigest) {
+pub fn take_up(live: &LiveStream, stream: &Stream<'_>, admission: &Admission) {
     with(|worker| {
         if let Some(waiting) = worker.streams.waiting.remove(&live.tag) {
             worker.registry.describe(live.claim, stream);
-            worker.carry(live, stream, key, waiting.carrier);
+            worker.carry(live, stream, admission, waiting.carrier);
         }
     });
 }
@@ -191,11 +190,10 @@ impl Worker {
         &mut self,
         live: &LiveStream,
         stream: &Stream<'_>,
-        key: KeyDigest,
+        admission: &Admission,
         carrier: Weak<dyn Carrier>,
     ) {
         let &LiveStream { claim, tag } = live;
-        let &Stream { streamer_id, app, client_addr, .. } = stream;
         live::count(Counters::accepted);
         let bytes_in = carrier.upgrade().map_or(0, |carrier| carrier.bytes_in());
         let meter = Meter::new(bytes_in, Instant::now());
@@ -204,13 +202,11 @@ impl Worker {
         self.start_measuring();
         let _ = self.store.record(SessionEvent::Started {
             tag,
-            streamer_id,
-            app: app.to_owned(),
-            client_addr: client_addr.to_owned(),
+            admission: admission.clone(),
             // As the registry has it: by that the row of a stream that is lost is found.
             at: UNIX_EPOCH + Duration::from_micros(stream.started_at),
         });
-        let _ = self.store.watch(tag, Admission { streamer_id, key });
+        let _ = self.store.watch(tag, admission.clone());
     }
 
     fn end(&mut self, tag: SessionTag, claim: Claim, reason: EndReason) {

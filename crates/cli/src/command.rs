@@ -1,5 +1,6 @@
 //! What each command does.
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::thread;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use stagedoor_core::key::StreamKey;
 use stagedoor_core::store::{Init, Session, Store, Streamer};
 use stagedoor_core::username::Username;
+use zeroize::Zeroizing;
 
 use crate::args::{Args, Command};
 use crate::output::Output;
@@ -28,6 +30,9 @@ const LAST_SESSIONS: u32 = 10;
 const KICK_TIMEOUT: Duration = Duration::from_secs(3);
 const KICK_LOOK: Duration = Duration::from_millis(50);
 
+/// What is printed with a key is shorter, so that the text is not moved while it grows.
+const LARGEST_SECRET: usize = 1024;
+
 /// Does nothing where there is no output to say on what is done.
 pub(crate) fn run(args: &Args, screen: Screen) -> Result<(), Refusal> {
     let Args { db, json, command } = args;
@@ -42,7 +47,7 @@ pub(crate) fn help(text: &clap::Error, screen: Screen) -> Result<(), Refusal> {
         false => text.render().to_string(),
     };
     let output = Output::open().map_err(Refusal::Output)?;
-    until_nobody_reads(output.print(&text).map_err(Refusal::Output))
+    until_nobody_reads(output.print(text.as_bytes()).map_err(Refusal::Output))
 }
 
 /// Whoever reads and goes has seen enough. This is not so with a key.
@@ -120,15 +125,18 @@ impl Run<'_> {
     fn print_key(&self, username: &str, key: &StreamKey, done: &str) -> io::Result<()> {
         let key = String::from_utf8_lossy(key.expose());
         self.output.print(&self.text(&json::Key { username, key: &key }, || {
-            match self.screen.is_terminal {
-                false => format!("{key}\n"),
-                true => format!(
+            let mut text = String::with_capacity(LARGEST_SECRET);
+            let _ = match self.screen.is_terminal {
+                false => writeln!(text, "{key}"),
+                true => writeln!(
+                    text,
                     "{username} {done}. The stream key, which is shown this once:\n\n    {}\n\n\
                      In OBS, under Settings, Stream: Service \"Custom...\", Server \
-                     rtmp://YOUR-SERVER/APPLICATION,\nand this as the Stream Key.\n",
-                    self.screen.paint(&key, Tone::Strong)
+                     rtmp://YOUR-SERVER/APPLICATION,\nand this as the Stream Key.",
+                    *Zeroizing::new(self.screen.paint(&key, Tone::Strong))
                 ),
-            }
+            }; // a String takes everything
+            text
         })?)
     }
 
@@ -268,14 +276,22 @@ impl Run<'_> {
     }
 
     fn write(&self, text: &str) -> Result<(), Refusal> {
-        self.output.print(text).map_err(Refusal::Output)
+        self.output.print(text.as_bytes()).map_err(Refusal::Output)
     }
 
-    fn text(&self, json: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<String> {
-        Ok(match self.json {
-            true => serde_json::to_string_pretty(json)? + "\n",
-            false => text(),
-        })
+    /// It may hold a key.
+    fn text(
+        &self,
+        json: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> io::Result<Zeroizing<Vec<u8>>> {
+        if !self.json {
+            return Ok(Zeroizing::new(text().into_bytes()));
+        }
+        let mut out = Zeroizing::new(Vec::with_capacity(LARGEST_SECRET));
+        serde_json::to_writer_pretty(&mut *out, json)?;
+        out.push(b'\n');
+        Ok(out)
     }
 }
 

@@ -20,8 +20,8 @@ impl Output {
         Ok(Self(io::stdout().as_fd().try_clone_to_owned()?.into()))
     }
 
-    pub(crate) fn print(&self, text: &str) -> io::Result<()> {
-        (&self.0).write_all(text.as_bytes())
+    pub(crate) fn print(&self, text: &[u8]) -> io::Result<()> {
+        (&self.0).write_all(text)
     }
 }
 

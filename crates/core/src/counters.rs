@@ -11,11 +11,12 @@ use crate::policy::Refusal;
 use crate::store::thread::EndReason;
 
 /// The refusals that a publish can meet, as metrics name them.
-pub const REFUSALS: [(Refusal, &str); 4] = [
+pub const REFUSALS: [(Refusal, &str); 5] = [
     (Refusal::InvalidKey, "invalid_key"),
     (Refusal::Inactive, "inactive"),
     (Refusal::AlreadyStreaming, "already_streaming"),
     (Refusal::Unavailable, "unavailable"),
+    (Refusal::TooManyAttempts, "too_many_attempts"),
 ];
 
 /// The ends that a stream can come to.
@@ -175,7 +176,10 @@ mod tests {
             counters.refused(refusal);
         }
         let totals = counters.totals();
-        assert_eq!((totals.accepted, totals.withdrawn, totals.refused), (1, 1, [1; 4]));
+        assert_eq!(
+            (totals.accepted, totals.withdrawn, totals.refused),
+            (1, 1, [1; REFUSALS.len()])
+        );
     }
 
     #[test]

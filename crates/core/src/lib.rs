@@ -6,6 +6,7 @@
 pub mod counters;
 pub mod hls;
 pub mod key;
+pub mod limit;
 pub mod media;
 pub mod meter;
 pub mod policy;
@@ -13,5 +14,6 @@ pub mod publish;
 pub mod registry;
 pub mod status;
 pub mod store;
+pub mod throttle;
 pub mod timestamp;
 pub mod username;

@@ -7,6 +7,8 @@
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::key::KeyError;
+
 /// Longest name that is kept: nginx-rtmp's NGX_RTMP_MAX_NAME, less the NUL at its end.
 pub const MAX_NAME: usize = 255;
 
@@ -37,11 +39,22 @@ pub enum PublishError {
     TooLong(usize),
 }
 
+/// Why a publish has no key that could be anybody's; completes the sentence "publish refused: …".
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Flaw {
+    /// The command has none.
+    #[error(transparent)]
+    Command(#[from] PublishError),
+    /// What it has is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
 /// A `publish` command. The name is a secret: it is wiped when the command is dropped, and never
 /// shown.
 pub struct Publish {
-    name: Zeroizing<[u8; MAX_NAME]>,
-    name_len: usize,
+    /// On the heap: an array would leave a copy wherever the command is moved from.
+    name: Zeroizing<Vec<u8>>,
     kind: [u8; MAX_KIND],
     kind_len: usize,
 }
@@ -66,15 +79,16 @@ impl Publish {
             NULL | UNDEFINED => {}
             found => return Err(PublishError::Type { what: "command object", found }),
         }
-        let mut publish =
-            Publish { name: [0; MAX_NAME].into(), name_len: 0, kind: [0; MAX_KIND], kind_len: 0 };
-        match input.byte()? {
-            STRING => publish.name_len = input.string(&mut *publish.name)?,
+        let name = Zeroizing::new(vec![0; MAX_NAME]);
+        let mut publish = Publish { name, kind: [0; MAX_KIND], kind_len: 0 };
+        let len = match input.byte()? {
+            STRING => input.string(&mut publish.name)?,
             found => return Err(PublishError::Type { what: "stream name", found }),
+        };
+        if len > MAX_NAME {
+            return Err(PublishError::TooLong(len));
         }
-        if publish.name_len > MAX_NAME {
-            return Err(PublishError::TooLong(publish.name_len));
-        }
+        publish.name.truncate(len);
         if input.byte() == Ok(STRING) {
             let len = input.string(&mut publish.kind).unwrap_or(0);
             publish.kind_len = if len > MAX_KIND { 0 } else { len };
@@ -84,8 +98,7 @@ impl Publish {
 
     /// The stream key: the name up to a `?`, after which encoders put arguments.
     pub fn key(&self) -> &[u8] {
-        let name = &self.name[..self.name_len];
-        name.split(|&byte| byte == b'?').next().unwrap_or_default()
+        self.name.split(|&byte| byte == b'?').next().unwrap_or_default()
     }
 
     /// The publishing type: `live`, `record` or `append`; anything else counts as `live`.

@@ -17,6 +17,7 @@
 //! The table itself locks nothing: the caller holds the zone's mutex for as long as it has a
 //! [`Table`].
 
+mod boot;
 mod ended;
 mod entry;
 mod handover;
@@ -45,13 +46,14 @@ const NONE: u32 = u32::MAX;
 #[repr(C)]
 pub struct Header {
     changing: AtomicU32,
-    booted: AtomicU32,
+    boot: AtomicU32,
     free: u32,
     live: u32,
     oldest_ended: u32,
     newest_ended: u32,
     serial: u64,
     wishes: u32,
+    booter: Owner,
 }
 
 /// The table, borrowed from wherever its parts lie.
@@ -171,12 +173,6 @@ impl<'a> Table<'a> {
             table.recover();
         }
         table
-    }
-
-    /// Says once in the table's life that nobody has used it before: whoever hears it is the first
-    /// worker of a server that has just started.
-    pub fn take_boot(&mut self) -> bool {
-        self.header.booted.swap(1, Ordering::AcqRel) == 0
     }
 
     /// Streams that are live.

@@ -1,4 +1,5 @@
-//! The store: streamers and the history of their sessions, in one SQLite database.
+//! The store: streamers and the history of their sessions, in one SQLite database, or the database
+//! of another application that an operator's own statements know ([`foreign`]).
 //!
 //! Who opens it, and how:
 //!
@@ -12,7 +13,7 @@
 //!
 //! # Locking
 //!
-//! The database is in WAL mode: a lookup reads while another process writes, so neither `stagedoor
+//! The native database is in WAL mode: a lookup reads while another process writes, so neither `stagedoor
 //! add` nor another worker's session rows delay a publish. Writers exclude one another; workers
 //! try, and try again a moment later. Only a process that takes the whole database
 //! (`locking_mode=EXCLUSIVE`) can hold up lookups.
@@ -54,7 +55,9 @@ mod admin;
 mod check;
 mod connection;
 mod error;
+pub mod foreign;
 mod history;
+mod layout;
 mod lookup;
 mod recheck;
 mod schema;
@@ -62,15 +65,18 @@ mod source;
 mod stamp;
 mod succession;
 pub mod thread;
+mod visitor;
 
 pub use admin::{
     AdminError, BadRow, Change, ImportError, Imported, Init, QueryFault, Rotated, RowFault,
     Session, Store, Streamer,
 };
-pub use check::check;
+pub use check::{CheckError, check};
 pub use error::StoreError;
+pub use layout::Layout;
 pub use lookup::Verdict;
 pub use recheck::Admission;
+pub use visitor::Visitor;
 
 #[cfg(test)]
 mod fixture;

@@ -2,15 +2,19 @@
 //! the process.)
 #![allow(clippy::unwrap_used)] // a test program: its helpers fail as its tests do
 
+mod common;
+
 use std::fs;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::Duration;
 
+use common::Alone;
 use stagedoor_core::key::KeyDigest;
 use stagedoor_core::registry::Owner;
-use stagedoor_core::store::Store;
 use stagedoor_core::store::thread::{Settings, StoreThread};
+use stagedoor_core::store::{Layout, Store, Visitor};
 
 /// How often the store thread gave up the processor so far, whether it wanted to or not.
 fn switches() -> u64 {
@@ -28,10 +32,15 @@ fn a_thread_with_nothing_to_do_looks_at_its_file_four_times_a_second_and_no_more
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("stagedoor.db");
     Store::create(&path).unwrap();
-    let settings = Settings { path, worker: Owner::default(), is_alive: |_| true };
+    let settings = Settings {
+        path,
+        layout: Layout::Native,
+        worker: Owner::default(),
+        server: Arc::new(Alone),
+    };
     let (wake, woken) = channel();
     let thread = StoreThread::spawn(settings, move || wake.send(()).unwrap()).unwrap();
-    thread.ask(1, KeyDigest::of(b"x")).unwrap();
+    thread.ask(1, Arc::new(Visitor::known_by(KeyDigest::of(b"x"), "live", "192.0.2.7"))).unwrap();
     woken.recv().unwrap();
     sleep(Duration::from_millis(100));
     let before = switches();

@@ -2,19 +2,23 @@
 //! again as nobody, whose the directory is.
 #![allow(clippy::unwrap_used)] // a test program: its helpers fail as its tests do
 
+mod common;
+
 use std::fs::{self, Permissions, set_permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
+use common::Alone;
 use rusqlite::Connection;
 use stagedoor_core::key::KeyDigest;
 use stagedoor_core::registry::Owner;
 use stagedoor_core::store::thread::{Level, Report, SessionEvent, Settings, StoreThread};
-use stagedoor_core::store::{Store, StoreError, Verdict, check};
+use stagedoor_core::store::{CheckError, Layout, Store, StoreError, Verdict, Visitor, check};
 use stagedoor_core::username::Username;
 
 const NOBODY: u32 = 65_534;
@@ -48,6 +52,14 @@ fn as_ordinary_user(test: &str, body: impl Fn(&Path)) {
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
+/// What `nginx -t` says of the database.
+fn fault(path: &Path) -> StoreError {
+    match check(path, &Layout::Native).unwrap_err() {
+        CheckError::Store(error) => error,
+        CheckError::Statement(error) => unreachable!("{error}"),
+    }
+}
+
 struct Worker {
     thread: StoreThread,
     woken: Receiver<()>,
@@ -56,15 +68,19 @@ struct Worker {
 impl Worker {
     fn on(path: &Path) -> Self {
         let (wake, woken) = channel();
-        let settings =
-            Settings { path: path.to_owned(), worker: Owner::default(), is_alive: |_| true };
+        let settings = Settings {
+            path: path.to_owned(),
+            layout: Layout::Native,
+            worker: Owner::default(),
+            server: Arc::new(Alone),
+        };
         let wake = move || wake.send(()).unwrap_or_default();
         Self { thread: StoreThread::spawn(settings, wake).unwrap(), woken }
     }
 
     /// The reports up to and with the answer.
     fn ask(&self, digest: KeyDigest) -> (Vec<String>, Result<Verdict, StoreError>) {
-        self.thread.ask(1, digest).unwrap();
+        self.thread.ask(1, Arc::new(Visitor::known_by(digest, "live", "192.0.2.7"))).unwrap();
         let mut logs = Vec::new();
         loop {
             for report in self.thread.reports() {
@@ -115,7 +131,7 @@ fn a_file_closed_to_the_user_and_opened_again_under_a_running_worker() {
         let worker = Worker::on(&path);
         assert_allowed(&worker.ask(key).1);
         allow(&path, 0o000);
-        assert_unreadable(&check(&path).unwrap_err(), "cannot be opened by this user");
+        assert_unreadable(&fault(&path), "cannot be opened by this user");
         let (logs, verdict) = worker.ask(key);
         assert_unreadable(&verdict.unwrap_err(), "cannot be opened by this user");
         assert_eq!(logs.len(), 1);
@@ -134,7 +150,7 @@ fn a_directory_closed_to_the_user() {
         assert_allowed(&worker.ask(key).1);
         allow(directory, 0o000);
         assert_unreadable(&worker.ask(key).1.unwrap_err(), "permission denied");
-        assert_unreadable(&check(&path).unwrap_err(), "permission denied");
+        assert_unreadable(&fault(&path), "permission denied");
         allow(directory, 0o755);
         assert_allowed(&worker.ask(key).1);
     });

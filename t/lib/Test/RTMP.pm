@@ -15,7 +15,7 @@ use strict;
 use warnings;
 
 use IO::Select       ();
-use IO::Socket::INET ();
+use IO::Socket::IP   ();
 use IO::Socket::UNIX ();
 use List::Util       qw(min);
 use Scalar::Util     qw(refaddr weaken);
@@ -35,7 +35,8 @@ use constant HANDSHAKE => 1536;
 
 my %clients;
 
-# %arg: host, port, app, tc_url, timeout; from, the address to connect from;
+# %arg: host, port, app, tc_url, timeout; from, the address to connect from; proxy,
+# what a PROXY header says (https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt);
 # split, how many bytes to write at once (or code that returns it); nodelay => 0.
 sub new {
     my ($class, %arg) = @_;
@@ -73,10 +74,11 @@ sub new {
 
 sub _connect_tcp {
     my ($self) = @_;
-    my $socket = IO::Socket::INET->new(
+    my $socket = IO::Socket::IP->new(
         Proto    => 'tcp',
-        PeerAddr => "$self->{host}:$self->{port}",
-        ($self->{from} ? (LocalAddr => $self->{from}) : ()),
+        PeerHost => $self->{host},
+        PeerPort => $self->{port},
+        ($self->{from} ? (LocalHost => $self->{from}) : ()),
         Timeout  => $self->{timeout},
     ) or die "RTMP: can't connect to $self->{host}:$self->{port}: $@\n";
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1 if $self->{nodelay};
@@ -107,6 +109,7 @@ sub ready {
 sub send_handshake {
     my ($self) = @_;
     return if $self->{handshake_sent}++;
+    $self->raw("PROXY $self->{proxy}\r\n") if defined $self->{proxy};
     return $self->raw("\x03" . pack('NN', 0, 0) . join '', map { chr int rand 256 } 9 .. HANDSHAKE);
 }
 

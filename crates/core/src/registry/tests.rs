@@ -147,8 +147,27 @@ fn entering_twice_takes_one_slot_and_a_full_list_takes_nobody() {
 #[test]
 fn only_the_first_worker_of_a_server_hears_of_its_start() {
     let mut memory = Memory::new(1);
-    assert!(memory.open().take_boot());
-    assert!(!memory.open().take_boot());
+    let [one, other] = [1, 2].map(|pid| Owner { pid, start_time: 7 });
+    assert_eq!(memory.open().booter(), None);
+    assert!(memory.open().take_boot(one));
+    assert!(!memory.open().take_boot(other));
+    assert_eq!(memory.open().booter(), Some(one));
+    memory.open().end_boot();
+    assert!(!memory.open().take_boot(other));
+    assert_eq!(memory.open().booter(), None);
+}
+
+#[test]
+fn the_start_of_a_server_is_left_to_one_worker_when_the_first_dies() {
+    let mut memory = Memory::new(1);
+    let [dead, one, other] = [1, 2, 3].map(|pid| Owner { pid, start_time: 7 });
+    assert!(!memory.open().inherit_boot(dead, one));
+    assert!(memory.open().take_boot(dead));
+    assert!(memory.open().inherit_boot(dead, one));
+    assert!(!memory.open().inherit_boot(dead, other));
+    assert_eq!(memory.open().booter(), Some(one));
+    memory.open().end_boot();
+    assert!(!memory.open().inherit_boot(one, other));
 }
 
 #[test]

@@ -61,7 +61,8 @@ fn json_says_what_was_counted() {
         json.starts_with(
             "{\"now\":\"2023-11-14 22:13:32.500000\",\"live\":0,\"capacity\":3000,\"bitrate\":0,\
          \"publishes\":{\"accepted\":2,\"refused\":1,\"withdrawn\":1},\
-         \"refusals\":{\"invalid_key\":1,\"inactive\":0,\"already_streaming\":0,\"unavailable\":0},\
+         \"refusals\":{\"invalid_key\":1,\"inactive\":0,\"already_streaming\":0,\"unavailable\":0,\
+         \"too_many_attempts\":0},\
          \"ends\":{\"closed_by_client\":1,\"connection_lost\":0,"
         ),
         "{json}"

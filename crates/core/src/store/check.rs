@@ -2,18 +2,87 @@
 
 use std::path::Path;
 
-use super::connection::open_immutable;
-use super::error::StoreError;
-use super::stamp::Stamp;
+use rusqlite::Connection;
+use thiserror::Error;
 
-/// Whether a worker could answer keys from this database: it is there and has the schema and
-/// version that this Stagedoor knows.
+use super::connection::connect_immutable;
+use super::error::StoreError;
+use super::foreign::{Advice, StatementError, Statements};
+use super::layout::Layout;
+use super::schema;
+use super::stamp::{Stamp, has_log};
+
+/// What is wrong with a database, or with the statements for it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CheckError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// The database is, which can be mended while the server runs.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CheckError {
+    pub(super) fn at_run_time(self, path: &Path) -> StoreError {
+        match self {
+            CheckError::Statement(error) => error.at(path),
+            CheckError::Store(error) => error,
+        }
+    }
+}
+
+/// Whether a worker could answer keys from this database: it is there and has the layout that is
+/// expected, and the operator's own statements can run on it.
 ///
 /// The caller is often root. SQLite opens the file as immutable, so no `-wal`, `-shm` or `-journal`
-/// file of root's comes into being, and none that is there is read.
-pub fn check(path: &Path) -> Result<(), StoreError> {
+/// file of root's comes into being, and none that is there is read. What an application has changed
+/// is in its log alone for a while: a table that is not found then may be there all the same.
+pub fn check(path: &Path, layout: &Layout) -> Result<Vec<Advice>, CheckError> {
+    match layout {
+        Layout::Native => {
+            Stamp::of(path)?;
+            layout.expect(&connect_immutable(path)?, path)?;
+            Ok(Vec::new())
+        }
+        Layout::Foreign(statements) => {
+            check_statements(path, statements).map_err(|error| explain(error, path, layout))
+        }
+    }
+}
+
+fn check_statements(path: &Path, statements: &Statements) -> Result<Vec<Advice>, CheckError> {
+    let db = match open(path) {
+        Ok(db) => db,
+        Err(fault) => {
+            // What is wrong on any database is wrong on this one.
+            let nowhere = Connection::open_in_memory();
+            let nowhere = nowhere.map_err(|error| StoreError::from_sqlite(path, &error))?;
+            return match statements.check(&nowhere, path) {
+                Err(CheckError::Statement(error)) if !error.lacks_schema => Err(error.into()),
+                _ => Err(fault.into()),
+            };
+        }
+    };
+    statements.check(&db, path)?;
+    Ok(statements.advice(&db))
+}
+
+fn open(path: &Path) -> Result<Connection, StoreError> {
     Stamp::of(path)?;
-    open_immutable(path).map(drop)
+    let db = connect_immutable(path)?;
+    schema::version(&db).map_err(|error| StoreError::from_sqlite(path, &error))?;
+    Ok(db)
+}
+
+fn explain(error: CheckError, path: &Path, layout: &Layout) -> CheckError {
+    match error {
+        CheckError::Statement(error) if error.lacks_schema && has_log(path) => {
+            CheckError::Store(error.at(path))
+        }
+        CheckError::Statement(error) => CheckError::Statement(error),
+        CheckError::Store(error) => CheckError::Store(layout.explain(error)),
+    }
 }
 
 #[cfg(test)]
@@ -22,7 +91,10 @@ mod tests {
 
     use super::*;
     use crate::store::fixture::Fixture;
-    use crate::store::schema;
+
+    fn check(path: &Path) -> Result<(), CheckError> {
+        super::check(path, &Layout::Native).map(drop)
+    }
 
     #[test]
     fn a_sound_database_passes_and_no_file_is_left_behind() {
@@ -71,11 +143,12 @@ mod tests {
     fn the_database_of_another_program_is_not_ours() {
         for version in [0, schema::VERSION] {
             let fixture = Fixture::empty();
-            let db = rusqlite::Connection::open(fixture.path()).unwrap();
+            let db = Connection::open(fixture.path()).unwrap();
             db.execute_batch("CREATE TABLE auth_user (id)").unwrap();
             db.pragma_update(None, "user_version", version).unwrap();
             drop(db);
             let error = check(fixture.path()).unwrap_err();
+            let CheckError::Store(error) = error else { panic!("{error}") };
             assert!(matches!(error, StoreError::WrongSchema { .. }), "{error}");
         }
     }

@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
+use super::layout::Layout;
 use super::schema;
 use super::stamp::{FileId, SideFiles, Stamp, has_log, log_age};
 use super::succession::Heir;
@@ -21,6 +22,7 @@ const REST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Database {
     path: PathBuf,
+    layout: Layout,
     open: Option<Opened>,
     /// The last connection that was in order, while there is none: it answers nothing, but knows
     /// whose the side files are, see [`Opened::leave`].
@@ -56,22 +58,25 @@ enum Mode {
 }
 
 impl Database {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, open: None, former: None, heir: Heir::default(), connection: 0 }
+    pub(super) fn new(path: PathBuf, layout: Layout) -> Self {
+        Self { path, layout, open: None, former: None, heir: Heir::default(), connection: 0 }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The connection to the file that stands under the path now, with the schema this Stagedoor
-    /// knows.
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The connection to the file that stands under the path now, with the layout that is expected.
     ///
     /// Each statement on it, and its opening, waits for a lock so long at most. When the file is
     /// gone the connection stays, unused: the file may come back, and while it is open its inode
     /// and those of its side files cannot become another file's.
     pub(super) fn ready(&mut self, wait: Duration) -> Result<&mut Connection, StoreError> {
-        let stamp = Stamp::of(&self.path)?;
+        let stamp = Stamp::of(&self.path).map_err(|error| self.layout.explain(error))?;
         self.leave_if_replaced(stamp)?;
         if self.open.as_ref().is_some_and(|open| !open.is_current(&self.path, stamp)) {
             self.close();
@@ -83,7 +88,7 @@ impl Database {
                     self.heir.settle(&self.path, wait)?;
                 }
                 self.connection += 1;
-                Opened::at(&self.path, stamp, wait)?
+                Opened::at(&self.path, &self.layout, stamp, wait)?
             }
         };
         let open = self.open.insert(open);
@@ -116,7 +121,8 @@ impl Database {
     /// Puts a log to which nothing was added for a while into the database. Never waits; what
     /// cannot be done now is done later, or by somebody else.
     pub(super) fn empty_log(&mut self) {
-        if log_age(&self.path).is_none_or(|age| age < REST) || self.ready(Duration::ZERO).is_err() {
+        let is_due = self.layout.owns_log() && log_age(&self.path).is_some_and(|age| age >= REST);
+        if !is_due || self.ready(Duration::ZERO).is_err() {
             return;
         }
         let Some(open) = &mut self.open else { return };
@@ -155,14 +161,14 @@ impl Drop for Database {
 }
 
 impl Opened {
-    fn at(path: &Path, stamp: Stamp, wait: Duration) -> Result<Self, StoreError> {
-        let (db, mode) = match open_shared(path, stamp.id, wait) {
+    fn at(path: &Path, layout: &Layout, stamp: Stamp, wait: Duration) -> Result<Self, StoreError> {
+        let (db, mode) = match open_shared(path, layout, stamp.id, wait) {
             Ok(db) => (db, Mode::Shared),
             Err(StoreError::Unreadable { .. } | StoreError::ReadOnly { .. }) if !has_log(path) => {
-                (open_immutable(path)?, Mode::Immutable)
+                (open_immutable(path, layout)?, Mode::Immutable)
             }
             Err(StoreError::Unreadable { path: at, .. }) => {
-                if let Err(error @ StoreError::Unreadable { .. }) = open_immutable(path) {
+                if let Err(error @ StoreError::Unreadable { .. }) = open_immutable(path, layout) {
                     return Err(error); // the file itself
                 }
                 let reason =
@@ -192,10 +198,14 @@ impl Opened {
 
 /// Opens for reading and writing, never creating. SQLite itself falls back to reading where the
 /// file's permissions allow no more.
-fn open_shared(path: &Path, id: FileId, wait: Duration) -> Result<Connection, StoreError> {
+fn open_shared(
+    path: &Path,
+    layout: &Layout,
+    id: FileId,
+    wait: Duration,
+) -> Result<Connection, StoreError> {
     let db = connect(path, id, wait, OpenFlags::empty())?;
-    schema::expect_version(&db, path)?;
-    schema::expect_tables(&db, path)?;
+    layout.expect(&db, path)?;
     Ok(db)
 }
 
@@ -228,20 +238,24 @@ pub(super) fn connect(
 }
 
 /// Opens the file alone: takes no lock, reads no log, creates nothing.
-pub(super) fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
+fn open_immutable(path: &Path, layout: &Layout) -> Result<Connection, StoreError> {
+    let db = connect_immutable(path)?;
+    layout.expect(&db, path)?;
+    Ok(db)
+}
+
+/// The file alone, whatever it holds.
+pub(super) fn connect_immutable(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
-    let db = Connection::open_with_flags(uri(path, "immutable=1"), flags).map_err(|error| {
+    Connection::open_with_flags(uri(path, "immutable=1"), flags).map_err(|error| {
         // SQLite says that it cannot open a URI; the system says why.
         match File::open(path) {
             Err(reason) => StoreError::from_io(path, &reason),
             Ok(_) => StoreError::from_sqlite(path, &error),
         }
-    })?;
-    schema::expect_version(&db, path)?;
-    schema::expect_tables(&db, path)?;
-    Ok(db)
+    })
 }
 
 /// What every connection that may write has in common.

@@ -12,6 +12,9 @@ use thiserror::Error;
 pub enum StoreError {
     #[error("database \"{path}\" does not exist, \"stagedoor init\" creates it")]
     Missing { path: PathBuf },
+    /// The same of an application's database, which is not ours to make.
+    #[error("database \"{path}\" does not exist")]
+    Absent { path: PathBuf },
     #[error("database \"{path}\" is not a regular file")]
     NotAFile { path: PathBuf },
     #[error("database \"{path}\" cannot be opened by this user: {reason}")]
@@ -50,6 +53,10 @@ pub enum StoreError {
     BadUsername { path: PathBuf, streamer_id: i64 },
     #[error("database \"{path}\" holds a value of the wrong type: {reason}")]
     BadValue { path: PathBuf, reason: String },
+    #[error("database \"{path}\" does not fit {directive}, which {reason}")]
+    Statement { path: PathBuf, directive: &'static str, reason: String },
+    #[error("database \"{path}\" gives {directive} {reason}")]
+    BadRow { path: PathBuf, directive: &'static str, reason: String },
     #[error("database \"{path}\" did not answer: {reason}")]
     Sqlite { path: PathBuf, reason: String },
     #[error("database \"{path}\" did not answer: a fault in Stagedoor, please report it")]
@@ -64,7 +71,7 @@ impl StoreError {
 
     /// Whether the fault lies in one row, so that other keys can still be answered.
     pub fn concerns_one_row(&self) -> bool {
-        matches!(self, Self::BadUsername { .. } | Self::BadValue { .. })
+        matches!(self, Self::BadUsername { .. } | Self::BadValue { .. } | Self::BadRow { .. })
     }
 
     pub(super) fn from_io(path: &Path, error: &io::Error) -> Self {
@@ -100,7 +107,7 @@ impl StoreError {
 }
 
 /// SQLite's own words for an error, without the statement that rusqlite adds to some.
-fn reason(error: &Error) -> String {
+pub(super) fn reason(error: &Error) -> String {
     match error {
         Error::SqliteFailure(_, Some(text)) => text.clone(),
         Error::SqlInputError { msg, .. } => msg.clone(),

@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::admin::Store;
+use super::recheck::Admission;
+use super::thread::{Boot, Server};
+use super::visitor::Visitor;
 use crate::key::KeyDigest;
+use crate::registry::Owner;
 use crate::username::Username;
 
 pub(super) struct Fixture {
@@ -66,4 +71,36 @@ impl Fixture {
         names.sort();
         names
     }
+}
+
+/// Who has this key, as workers ask.
+pub(super) fn visitor(key: KeyDigest) -> Arc<Visitor> {
+    Arc::new(Visitor::known_by(key, "live", "192.0.2.7"))
+}
+
+/// What a streamer of the native schema is let in with.
+pub(super) fn admission(streamer_id: i64, username: &str, key: KeyDigest) -> Admission {
+    Admission { streamer_id, username: Username::parse(username).unwrap(), visitor: visitor(key) }
+}
+
+/// A server of which nothing is live, and of whose workers `dead` is gone.
+#[derive(Debug, Default)]
+pub(super) struct QuietServer {
+    pub(super) dead: Option<Owner>,
+}
+
+impl Server for QuietServer {
+    fn is_alive(&self, worker: Owner) -> bool {
+        Some(worker) != self.dead
+    }
+
+    fn is_live(&self, _username: &str) -> bool {
+        false
+    }
+
+    fn boot(&self) -> Boot {
+        Boot::Free
+    }
+
+    fn booted(&self) {}
 }

@@ -1,38 +1,44 @@
-//! The history of sessions, as a worker writes it.
+//! What becomes of sessions, as a worker writes it down.
 //!
-//! Rows wait in a bounded queue and are written in order, those that wait in one transaction.
-//! Writing never waits for another writer: a locked database leaves the queue as it is, to be tried
-//! again.
+//! Events wait in a bounded queue and are written in order, those that wait in one transaction.
+//! Writing never waits long for another writer: a locked database leaves the queue as it is, to be
+//! tried again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::StoreError;
+use super::layout::Layout;
+use super::recheck::Admission;
+use super::thread::Server;
 use crate::registry::{LostStream, Owner};
-use crate::timestamp;
 
-/// How many rows may wait. Beyond it the oldest is dropped: of a long fault, the end is what
+mod notices;
+mod rows;
+
+pub(super) use rows::{OpenRow, STATEMENTS};
+
+/// How many events may wait. Beyond it the oldest is dropped: of a long fault, the end is what
 /// matters.
 pub(super) const MAX_WAITING: usize = 4096;
 
-/// How many rows one transaction takes, so that keys that are asked meanwhile wait for some
+/// How many events one transaction takes, so that keys that are asked meanwhile wait for some
 /// milliseconds at most.
 const BATCH: usize = 256;
 
 /// Names a session within the life of its worker.
 pub type SessionTag = u64;
 
-/// What happens to a session and is worth a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What happens to a session and is worth writing down.
+#[derive(Clone, Debug)]
 pub enum SessionEvent {
     Started {
         tag: SessionTag,
-        streamer_id: i64,
-        app: String,
-        client_addr: String,
+        admission: Admission,
         at: SystemTime,
     },
     Stopped {
@@ -84,59 +90,50 @@ impl EndReason {
     }
 }
 
-/// A streamer who was removed meanwhile gets no row.
-const START: &str = "
-    INSERT INTO sessions (streamer_id, app, client_addr, started_at, worker)
-    SELECT id, ?2, ?3, ?4, ?5 FROM streamers WHERE id = ?1";
-
-/// In a database that was replaced while the session ran, the row of the same id may be another's. Whoever
-/// took the session for lost knew less than the worker that had it.
-const STOP: &str = "
-    UPDATE sessions SET stopped_at = max(started_at, ?4), end_reason = ?5
-    WHERE id = ?1 AND streamer_id = ?2 AND started_at = ?3 AND (stopped_at IS NULL OR end_reason = ?6)";
-
-const WORKERS: &str = "SELECT DISTINCT worker FROM sessions WHERE stopped_at IS NULL";
-
-const LOST: &str = "
-    UPDATE sessions SET stopped_at = max(started_at, ?2), end_reason = ?3
-    WHERE worker = ?1 AND stopped_at IS NULL";
-
-const LOST_START: &str = "
-    INSERT INTO sessions (streamer_id, app, client_addr, started_at, stopped_at, end_reason)
-    SELECT id, ?2, ?3, ?4, max(?4, ?5), ?6 FROM streamers WHERE id = ?1
-    AND NOT EXISTS (SELECT 1 FROM sessions WHERE streamer_id = ?1 AND started_at = ?4)";
-
-/// Of rows that name no worker. A session that started since is not one of the former life, unless
-/// it started in the future (`?2` is now): then the clock was set back.
-const BOOT: &str = "
-    UPDATE sessions SET stopped_at = max(started_at, ?1), end_reason = ?3
-    WHERE stopped_at IS NULL AND worker IS NULL AND (started_at <= ?1 OR started_at > ?2)";
-
-pub(super) const STATEMENTS: &[&str] = &[START, STOP, WORKERS, LOST, LOST_START, BOOT];
-
-/// The row of a session that runs.
-#[derive(Clone, Debug)]
-pub(super) struct OpenRow {
-    pub(super) id: i64,
-    pub(super) streamer_id: i64,
-    pub(super) started_at: String,
-}
-
-/// The rows that wait, and those that are open in the database.
+/// The events that wait, and what is known of those that were written.
 #[derive(Debug)]
 pub(super) struct History {
-    /// This process, as its rows name it.
-    worker: String,
-    is_alive: fn(Owner) -> bool,
     waiting: VecDeque<SessionEvent>,
-    open: HashMap<SessionTag, OpenRow>,
+    scribe: Scribe,
+}
+
+/// Where events are written.
+#[derive(Debug)]
+enum Scribe {
+    Rows(rows::Rows),
+    Notices(notices::Notices),
+}
+
+/// What one transaction did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Flushed {
+    /// Events that do not wait any more.
+    pub(super) events: usize,
+    /// That nginx has started is among them.
+    pub(super) booted: bool,
+    /// What the database refused for good, for the log.
+    pub(super) refused: Vec<String>,
+}
+
+/// What writing one event came to.
+enum Written {
+    Done,
+    /// The database will never take it, and says why, or it is not worth a word.
+    Refused(Option<String>),
+    /// The same, and all that the transaction had done is undone.
+    RolledBack(Option<String>),
 }
 
 impl History {
-    /// Of this worker; `is_alive` tells whether another one still runs.
-    pub(super) fn new(worker: Owner, is_alive: fn(Owner) -> bool) -> Self {
-        let (waiting, open) = (VecDeque::new(), HashMap::new());
-        Self { worker: worker.to_string(), is_alive, waiting, open }
+    /// Of this worker of a server.
+    pub(super) fn new(layout: &Layout, worker: Owner, server: Arc<dyn Server>) -> Self {
+        let scribe = match layout {
+            Layout::Native => Scribe::Rows(rows::Rows::new(worker, server)),
+            Layout::Foreign(statements) => {
+                Scribe::Notices(notices::Notices::new(Arc::clone(statements), server))
+            }
+        };
+        Self { waiting: VecDeque::new(), scribe }
     }
 
     /// Adds events to those that wait and returns how many it dropped for them.
@@ -147,118 +144,102 @@ impl History {
         excess
     }
 
-    /// The row of a session, once it is written and as long as the session runs.
+    /// That nginx has started comes before all that waits: the worker that was to write it died.
+    pub(super) fn begin_with_boot(&mut self) {
+        self.waiting.push_front(SessionEvent::Boot { at: SystemTime::now() });
+    }
+
+    /// The native row of a session, once it is written and as long as the session runs.
     pub(super) fn row(&self, tag: SessionTag) -> Option<&OpenRow> {
-        self.open.get(&tag)
+        match &self.scribe {
+            Scribe::Rows(rows) => rows.row(tag),
+            Scribe::Notices(_) => None,
+        }
     }
 
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Writes a batch of what waits in one transaction, or nothing, and returns how many events
-    /// that was.
+    /// Writes a batch of what waits in one transaction, or nothing.
     ///
-    /// An event that the database refuses by a constraint would be refused for ever: it is left
-    /// out.
-    pub(super) fn flush(&mut self, db: &mut Connection, path: &Path) -> Result<usize, StoreError> {
+    /// An event that the database refuses would be refused for ever: it is left out.
+    pub(super) fn flush(
+        &mut self,
+        db: &mut Connection,
+        path: &Path,
+    ) -> Result<Flushed, StoreError> {
+        self.scribe.undone(); // of a batch that ended in a panic
         let batch = self.waiting.len().min(BATCH);
-        // What the batch does to `open`; it comes true with the commit.
-        let mut changed: HashMap<SessionTag, Option<OpenRow>> = HashMap::new();
-        let mut write = || {
-            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for event in self.waiting.iter().take(batch) {
-                match self.write(&transaction, event, &mut changed) {
-                    Err(error) if is_refusal(&error) => (),
-                    result => result?,
+        let mut flushed = Flushed::default();
+        let result = self.write_batch(db, path, batch, &mut flushed);
+        match result {
+            Ok(()) => self.scribe.committed(),
+            Err(_) => self.scribe.undone(),
+        }
+        result.map(|()| flushed)
+    }
+
+    fn write_batch(
+        &mut self,
+        db: &mut Connection,
+        path: &Path,
+        batch: usize,
+        flushed: &mut Flushed,
+    ) -> Result<(), StoreError> {
+        let fault = |error| StoreError::from_sqlite(path, &error);
+        let transaction =
+            db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+        for (index, event) in self.waiting.iter().take(batch).enumerate() {
+            match self.scribe.write(&transaction, path, event)? {
+                Written::Done => (),
+                Written::Refused(why) => flushed.refused.extend(why),
+                Written::RolledBack(why) => {
+                    drop(transaction);
+                    self.waiting.remove(index);
+                    self.scribe.undone();
+                    *flushed =
+                        Flushed { events: 1, refused: why.into_iter().collect(), booted: false };
+                    return Ok(());
                 }
             }
-            transaction.commit()
-        };
-        write().map_err(|error| StoreError::from_sqlite(path, &error))?;
+            flushed.booted |= matches!(event, SessionEvent::Boot { .. });
+        }
+        transaction.commit().map_err(fault)?;
         self.waiting.drain(..batch);
-        for (tag, row) in changed {
-            match row {
-                Some(row) => self.open.insert(tag, row),
-                None => self.open.remove(&tag),
-            };
-        }
-        Ok(batch)
+        flushed.events = batch;
+        Ok(())
     }
+}
 
+impl Scribe {
     fn write(
-        &self,
+        &mut self,
         db: &Transaction<'_>,
+        path: &Path,
         event: &SessionEvent,
-        changed: &mut HashMap<SessionTag, Option<OpenRow>>,
-    ) -> rusqlite::Result<()> {
-        let now = || timestamp::utc(SystemTime::now());
-        let crash = EndReason::Crash.as_str();
-        match event {
-            SessionEvent::Started { tag, streamer_id, app, client_addr, at } => {
-                let started_at = timestamp::utc(*at);
-                let row = params![streamer_id, app, client_addr, started_at, self.worker];
-                if db.prepare_cached(START)?.execute(row)? == 1 {
-                    let (id, streamer_id) = (db.last_insert_rowid(), *streamer_id);
-                    changed.insert(*tag, Some(OpenRow { id, streamer_id, started_at }));
-                }
-            }
-            SessionEvent::Stopped { tag, at, reason } => {
-                // Unknown are the streamer removed at the start, and the start that was dropped.
-                let row = match changed.get(tag) {
-                    Some(row) => row.clone(),
-                    None => self.open.get(tag).cloned(),
-                };
-                if let Some(OpenRow { id, streamer_id, started_at }) = row {
-                    let at = timestamp::utc(*at);
-                    let end = params![id, streamer_id, started_at, at, reason.as_str(), crash];
-                    db.prepare_cached(STOP)?.execute(end)?;
-                }
-                changed.insert(*tag, None);
-            }
-            SessionEvent::Lost { at, streams } => {
-                let at = timestamp::utc(*at);
-                self.close_rows_of_the_dead(db, &at)?;
-                for LostStream { streamer_id, app, client_addr, started_at, .. } in streams {
-                    let started_at = UNIX_EPOCH + Duration::from_micros(*started_at);
-                    let started_at = timestamp::utc(started_at);
-                    let row = params![streamer_id, app, client_addr, started_at, at, crash];
-                    db.prepare_cached(LOST_START)?.execute(row)?;
-                }
-            }
-            SessionEvent::Boot { at } => {
-                let at = timestamp::utc(*at);
-                self.close_rows_of_the_dead(db, &at)?;
-                db.prepare_cached(BOOT)?.execute(params![at, now(), crash])?;
-            }
+    ) -> Result<Written, StoreError> {
+        match self {
+            Scribe::Rows(rows) => rows.write(db, path, event),
+            Scribe::Notices(notices) => notices.write(db, path, event),
         }
-        Ok(())
     }
-}
 
-impl History {
-    /// Closes what workers that are no more have open.
-    fn close_rows_of_the_dead(&self, db: &Transaction<'_>, at: &str) -> rusqlite::Result<()> {
-        for worker in self.dead_workers(db)? {
-            db.prepare_cached(LOST)?.execute(params![worker, at, EndReason::Crash.as_str()])?;
+    /// What was written since the last call came true.
+    fn committed(&mut self) {
+        match self {
+            Scribe::Rows(rows) => rows.committed(),
+            Scribe::Notices(notices) => notices.committed(),
         }
-        Ok(())
     }
 
-    /// The workers that have rows open and are no more.
-    fn dead_workers(&self, db: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
-        let mut workers = db.prepare_cached(WORKERS)?;
-        let workers = workers.query_map([], |row| row.get::<_, Option<String>>(0))?;
-        let is_dead = |name: &String| Owner::parse(name).is_some_and(|it| !(self.is_alive)(it));
-        workers
-            .filter_map(Result::transpose)
-            .filter(|name| name.as_ref().map_or(true, is_dead))
-            .collect()
+    /// It did not.
+    fn undone(&mut self) {
+        match self {
+            Scribe::Rows(rows) => rows.undone(),
+            Scribe::Notices(notices) => notices.undone(),
+        }
     }
-}
-
-fn is_refusal(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 #[cfg(test)]

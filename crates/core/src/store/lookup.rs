@@ -12,17 +12,20 @@ use crate::username::Username;
 /// What the database says of a stream key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    Allowed { streamer_id: i64, username: Username },
-    Inactive { username: Username },
+    /// `streamer_id` is the row of a native schema; 0 in another.
+    Allowed {
+        streamer_id: i64,
+        username: Username,
+    },
+    Inactive {
+        username: Username,
+    },
     Unknown,
 }
 
 const FIND: &str = "SELECT id, username, is_active FROM streamers WHERE key_sha256 = ?1";
 
 pub(super) const STATEMENTS: &[&str] = &[FIND];
-
-/// How a database answers a key.
-pub(super) type Lookup = fn(&Connection, &Path, &KeyDigest) -> Result<Verdict, StoreError>;
 
 /// The lookup in the native schema, about 10 µs.
 ///

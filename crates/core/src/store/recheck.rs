@@ -1,22 +1,26 @@
 //! The question a live stream asks again: may it go on?
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::error::StoreError;
 use super::history::OpenRow;
 use super::schema;
-use crate::key::KeyDigest;
+use super::visitor::Visitor;
 use crate::policy::Stop;
+use crate::username::Username;
 
 /// What a stream went live with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Admission {
-    /// The streamer's row.
+    /// The streamer's row; 0 in a schema that is not native.
     pub streamer_id: i64,
-    /// The key that was let in.
-    pub key: KeyDigest,
+    /// The name it is live under.
+    pub username: Username,
+    /// Who was let in.
+    pub visitor: Arc<Visitor>,
 }
 
 /// A session is found by more than its id, as in `history`: the database may have been replaced.
@@ -28,15 +32,12 @@ const FIND: &str = "
 
 pub(super) const STATEMENTS: &[&str] = &[FIND];
 
-/// Which of these streams the database no longer allows, and why. `T` names a stream; its row in
-/// the history is there once it is written.
-///
-/// All are seen at the same moment. A fault that concerns more than one row stops nobody; a row
-/// that cannot be read stops nobody either.
+/// As [`Layout::recheck`](super::layout::Layout::recheck), in the native schema. All streams are
+/// seen at the same moment.
 pub(super) fn recheck<'a, T>(
     db: &mut Connection,
     path: &Path,
-    streams: impl Iterator<Item = (T, Admission, Option<&'a OpenRow>)>,
+    streams: impl Iterator<Item = (T, &'a Admission, Option<&'a OpenRow>)>,
 ) -> Result<Vec<(T, Stop)>, StoreError> {
     let fault = |error| StoreError::from_sqlite(path, &error);
     let transaction = db.transaction().map_err(fault)?;
@@ -55,13 +56,13 @@ pub(super) fn recheck<'a, T>(
 
 fn stop(
     db: &Transaction<'_>,
-    Admission { streamer_id, key }: Admission,
+    Admission { streamer_id, visitor, .. }: &Admission,
     row: Option<&OpenRow>,
 ) -> rusqlite::Result<Option<Stop>> {
     let (id, started_at) = row.map(|row| (row.id, &row.started_at)).unzip();
     let found = db
         .prepare_cached(FIND)?
-        .query_row(params![streamer_id, key.as_bytes(), id, started_at], |row| {
+        .query_row(params![streamer_id, visitor.digest().as_bytes(), id, started_at], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
@@ -77,7 +78,7 @@ fn stop(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fixture::Fixture;
+    use crate::store::fixture::{self, Fixture};
 
     struct Scene {
         fixture: Fixture,
@@ -90,7 +91,8 @@ mod tests {
         /// Streamer 1 is live.
         fn new() -> Scene {
             let fixture = Fixture::new();
-            let admission = Admission { streamer_id: 1, key: fixture.add("benw") };
+            let key = fixture.add("benw");
+            let admission = fixture::admission(1, "benw", key);
             let db = fixture.raw();
             let started_at = "2026-01-02 03:04:05.000006".to_owned();
             db.execute(
@@ -103,7 +105,7 @@ mod tests {
         }
 
         fn recheck(&mut self) -> Result<Option<Stop>, StoreError> {
-            let streams = [((), self.admission, Some(&self.row))].into_iter();
+            let streams = [((), &self.admission, Some(&self.row))].into_iter();
             let stops = recheck(&mut self.db, self.fixture.path(), streams)?;
             Ok(stops.first().map(|((), stop)| *stop))
         }
@@ -140,7 +142,7 @@ mod tests {
     #[test]
     fn a_row_that_is_not_written_yet_stops_nobody() {
         let mut scene = Scene::new();
-        let streams = [((), scene.admission, None)].into_iter();
+        let streams = [((), &scene.admission, None)].into_iter();
         assert_eq!(recheck(&mut scene.db, scene.fixture.path(), streams), Ok(vec![]));
     }
 

@@ -6,18 +6,20 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use thiserror::Error;
 
 use super::error::StoreError;
 pub use super::history::{EndReason, SessionEvent, SessionTag};
-use super::lookup::{self, Lookup, Verdict};
+use super::layout::Layout;
+use super::lookup::Verdict;
 use super::recheck::Admission;
-use crate::key::KeyDigest;
+use super::visitor::Visitor;
 use crate::policy::Stop;
 use crate::registry::Owner;
 
@@ -32,11 +34,41 @@ use inbox::{Ask, Inbox};
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub path: PathBuf,
+    pub layout: Layout,
     /// This process.
     pub worker: Owner,
-    /// Whether another worker still runs.
-    pub is_alive: fn(Owner) -> bool,
+    pub server: Arc<dyn Server>,
 }
+
+/// The server that a store thread belongs to. The thread itself asks, so the answers must not need
+/// the event loop.
+pub trait Server: fmt::Debug + Send + Sync {
+    /// Whether a worker still runs.
+    fn is_alive(&self, worker: Owner) -> bool;
+
+    /// Whether a stream of this name is live, on any worker.
+    fn is_live(&self, username: &str) -> bool;
+
+    /// Who writes down that nginx has started, before anybody writes down what happened since.
+    fn boot(&self) -> Boot;
+
+    /// It is written down.
+    fn booted(&self);
+}
+
+/// Who writes down that nginx has started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// This worker, or nobody any more.
+    Free,
+    /// Another one, which is to be waited for.
+    Elsewhere,
+    /// This worker from now on: the other one died.
+    Inherited,
+}
+
+/// How a database answers a key.
+type Lookup = Box<dyn Fn(&Connection, &Path, &Visitor) -> Result<Verdict, StoreError> + Send>;
 
 /// The store thread did not take a request, and never will answer it.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -80,7 +112,10 @@ impl StoreThread {
     /// inherits the caller's signal mask: block all signals around this call, as nginx does for its
     /// own threads.
     pub fn spawn(settings: Settings, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
-        Self::spawn_with(settings, lookup::native, wake)
+        let layout = settings.layout.clone();
+        let lookup =
+            Box::new(move |db: &_, path: &_, visitor: &_| layout.look_up(db, path, visitor));
+        Self::spawn_with(settings, lookup, wake)
     }
 
     fn spawn_with(
@@ -97,8 +132,8 @@ impl StoreThread {
     }
 
     /// Asks whose key this is. Never blocks; the answer is a [`Report`].
-    pub fn ask(&self, ticket: u64, digest: KeyDigest) -> Result<(), StoreGone> {
-        self.inbox.ask(Ask { ticket, digest, asked: Instant::now() })
+    pub fn ask(&self, ticket: u64, visitor: Arc<Visitor>) -> Result<(), StoreGone> {
+        self.inbox.ask(Ask { ticket, visitor, asked: Instant::now() })
     }
 
     /// Has the history note an event. Never blocks; it is written later.

@@ -3,16 +3,18 @@ use std::time::{Duration, UNIX_EPOCH};
 use rusqlite::Connection;
 
 use super::*;
+use crate::key::KeyDigest;
 use crate::store::Session;
-use crate::store::fixture::Fixture;
+use crate::store::fixture::{Fixture, QuietServer, admission};
+use crate::timestamp;
 
 fn second(n: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_700_000_000 + n)
 }
 
 fn started(tag: SessionTag, streamer_id: i64, at: u64) -> SessionEvent {
-    let (app, client_addr) = ("live".to_owned(), "192.0.2.7".to_owned());
-    SessionEvent::Started { tag, streamer_id, app, client_addr, at: second(at) }
+    let admission = admission(streamer_id, "benw", KeyDigest::of(b""));
+    SessionEvent::Started { tag, admission, at: second(at) }
 }
 
 fn stopped(tag: SessionTag, at: u64, reason: EndReason) -> SessionEvent {
@@ -22,8 +24,8 @@ fn stopped(tag: SessionTag, at: u64, reason: EndReason) -> SessionEvent {
 const ME: Owner = Owner { pid: 1, start_time: 7 };
 const DEAD: Owner = Owner { pid: 2, start_time: 7 };
 
-fn is_alive(worker: Owner) -> bool {
-    worker != DEAD
+fn history_of(worker: Owner) -> History {
+    History::new(&Layout::Native, worker, Arc::new(QuietServer { dead: Some(DEAD) }))
 }
 
 struct Scene {
@@ -39,12 +41,12 @@ impl Scene {
         fixture.add("benw");
         fixture.add("zoe");
         let db = fixture.raw();
-        Self { fixture, history: History::new(ME, is_alive), db }
+        Self { fixture, history: history_of(ME), db }
     }
 
     /// Writes events as a worker that is no more.
     fn write_as_dead<const N: usize>(&mut self, events: [SessionEvent; N]) {
-        let mut dead = History::new(DEAD, is_alive);
+        let mut dead = history_of(DEAD);
         dead.add(events.into());
         dead.flush(&mut self.db, self.fixture.path()).unwrap();
     }
@@ -102,7 +104,7 @@ fn an_end_without_a_start_is_ignored() {
 #[test]
 fn what_a_dead_worker_left_open_is_closed_and_nothing_else() {
     let mut scene = Scene::new();
-    let mut dead = History::new(DEAD, is_alive);
+    let mut dead = history_of(DEAD);
     dead.add([started(1, 1, 0), started(2, 2, 5), stopped(2, 6, EndReason::Closed)].into());
     dead.flush(&mut scene.db, scene.fixture.path()).unwrap();
     let other = "INSERT INTO sessions (streamer_id, app, client_addr, started_at, worker)
@@ -127,7 +129,7 @@ fn a_stream_that_was_lost_before_its_row_began_has_one_too() {
         client_addr: "192.0.2.7".to_owned(),
         started_at: (1_700_000_000 + at) * 1_000_000,
     };
-    let mut dead = History::new(DEAD, is_alive);
+    let mut dead = history_of(DEAD);
     dead.add([started(1, 1, 0)].into());
     dead.flush(&mut scene.db, scene.fixture.path()).unwrap();
     let streams = vec![lost(1, 0), lost(2, 3), lost(99, 3)];
@@ -169,8 +171,8 @@ fn a_boot_leaves_the_rows_of_another_server_that_runs() {
 fn a_boot_closes_rows_of_a_clock_that_was_ahead() {
     let mut scene = Scene::new();
     let ahead = SystemTime::now() + Duration::from_secs(86_400);
-    let (app, client_addr) = (String::new(), String::new());
-    let start = SessionEvent::Started { tag: 1, streamer_id: 1, app, client_addr, at: ahead };
+    let admission = admission(1, "benw", KeyDigest::of(b""));
+    let start = SessionEvent::Started { tag: 1, admission, at: ahead };
     scene.write_as_dead([start]);
     scene.write([SessionEvent::Boot { at: SystemTime::now() }]);
     assert_eq!(scene.ends(), [Some("crash".to_owned())]);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Level;
 use crate::store::error::StoreError;
+use crate::store::layout::Layout;
 
 /// What was last said of something that can go wrong.
 #[derive(Debug)]
@@ -23,10 +24,17 @@ impl Health {
     }
 
     /// Of the history: streams do without it.
-    pub(super) fn of_history() -> Self {
-        let (prefix, recovered) =
-            ("session history is not written: ", "session history is written again".to_owned());
-        Self { fault: None, level: Level::Warn, prefix, recovered }
+    pub(super) fn of_history(layout: &Layout) -> Self {
+        let (prefix, recovered) = match layout {
+            Layout::Native => {
+                ("session history is not written: ", "session history is written again")
+            }
+            Layout::Foreign(_) => (
+                "the application is not told who is live: ",
+                "the application is told who is live again",
+            ),
+        };
+        Self { fault: None, level: Level::Warn, prefix, recovered: recovered.to_owned() }
     }
 
     /// Of the streams that run: they go on without it.

@@ -4,13 +4,13 @@
 //! database.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::watch::Change;
 use super::{Report, StoreGone};
-use crate::key::KeyDigest;
 use crate::store::history::{MAX_WAITING, SessionEvent};
+use crate::store::visitor::Visitor;
 
 /// How many keys may wait for a thread that does not come round to them. Each of their callers has
 /// a time limit of its own; beyond this the next one is refused at once.
@@ -20,7 +20,7 @@ const MAX_ASKS: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) ticket: u64,
-    pub(super) digest: KeyDigest,
+    pub(super) visitor: Arc<Visitor>,
     pub(super) asked: Instant,
 }
 

@@ -2,18 +2,19 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::health::Health;
 use super::inbox::{Ask, Inbox, Work};
 use super::watch::Watch;
-use super::{Level, Report, Settings};
-use crate::key::KeyDigest;
+use super::{Boot, Level, Lookup, Report, Server, Settings};
 use crate::store::connection::Database;
 use crate::store::error::StoreError;
-use crate::store::history::{History, SessionEvent};
-use crate::store::lookup::{Lookup, Verdict};
+use crate::store::history::{Flushed, History, SessionEvent};
+use crate::store::lookup::Verdict;
+use crate::store::visitor::Visitor;
 
 /// How long one attempt waits for a lock.
 const ATTEMPT: Duration = Duration::from_millis(250);
@@ -42,6 +43,7 @@ pub(super) struct Loop<'a> {
     database: Database,
     lookup: Lookup,
     history: History,
+    server: Arc<dyn Server>,
     watch: Watch,
     asks: VecDeque<Ask>,
     inbox: &'a Inbox,
@@ -64,18 +66,19 @@ impl<'a> Loop<'a> {
         inbox: &'a Inbox,
         wake: &'a dyn Fn(),
     ) -> Self {
-        let Settings { path, worker, is_alive } = settings;
+        let Settings { path, layout, worker, server } = settings;
         let health = Health::of_database(&path);
         Self {
-            database: Database::new(path),
+            history_health: Health::of_history(&layout),
+            history: History::new(&layout, worker, Arc::clone(&server)),
+            server,
+            database: Database::new(path, layout),
             lookup,
-            history: History::new(worker, is_alive),
             watch: Watch::default(),
             asks: VecDeque::new(),
             inbox,
             wake,
             health,
-            history_health: Health::of_history(),
             watch_health: Health::of_watch(),
             flush_at: None,
             probe_at: None,
@@ -128,7 +131,7 @@ impl<'a> Loop<'a> {
             let Some(ask) = self.asks.pop_front() else { return };
             let patient = ask.asked.elapsed() < PATIENCE;
             let wait = if patient { ATTEMPT } else { Duration::ZERO };
-            let verdict = self.look_up(&ask.digest, wait);
+            let verdict = self.look_up(&ask.visitor, wait);
             if patient && verdict.as_ref().is_err_and(StoreError::is_passing) {
                 self.asks.push_front(ask);
                 return;
@@ -138,39 +141,18 @@ impl<'a> Loop<'a> {
         }
     }
 
-    fn look_up(&mut self, digest: &KeyDigest, wait: Duration) -> Result<Verdict, StoreError> {
-        let lookup = self.lookup;
-        self.guarded(|database, _| {
+    fn look_up(&mut self, visitor: &Visitor, wait: Duration) -> Result<Verdict, StoreError> {
+        let Self { database, lookup, .. } = self;
+        guarded(database, |database| {
             let path = database.path().to_owned();
-            lookup(database.ready(wait)?, &path, digest)
+            lookup(database.ready(wait)?, &path, visitor)
         })
-    }
-
-    /// Runs one piece of work on the database. A panic becomes an error; after an error that may
-    /// lie in the connection, the next piece of work has a new one.
-    fn guarded<T>(
-        &mut self,
-        work: impl FnOnce(&mut Database, &mut History) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let (database, history) = (&mut self.database, &mut self.history);
-        let result = catch_unwind(AssertUnwindSafe(|| work(&mut *database, history)))
-            .unwrap_or_else(|_| Err(StoreError::Panicked { path: database.path().to_owned() }));
-        match &result {
-            Err(error) if error.is_passing() => (),
-            Ok(_) | Err(StoreError::ReadOnly { .. }) => (),
-            // Kept for the day the file is there again, see `Database::ready`.
-            Err(StoreError::Missing { .. } | StoreError::NotAFile { .. }) => (),
-            Err(StoreError::StaleLog { .. }) => (),
-            Err(error) if error.concerns_one_row() => (),
-            Err(_) => database.close(),
-        }
-        result
     }
 
     /// Leaves a database that was replaced at once: others wait for that before they open the new
     /// one, see [`crate::store`]. One that is still there gets what its log holds.
     fn look(&mut self) {
-        let left = self.guarded(|database, _| database.look());
+        let left = guarded(&mut self.database, Database::look);
         if !matches!(left, Ok(false)) {
             self.probe(Duration::ZERO);
         } else if self.asks.is_empty() && self.health.is_good() {
@@ -183,20 +165,17 @@ impl<'a> Loop<'a> {
     fn probe(&mut self, wait: Duration) {
         let was_corrupt = matches!(self.health.fault(), Some(StoreError::Corrupt { .. }));
         let result = self
-            .look_up(&KeyDigest::of(b""), wait)
+            .look_up(&Visitor::nobody(), wait)
             .and_then(|_| if was_corrupt { self.check_streamers() } else { Ok(()) });
         self.note_health(result.as_ref().err());
     }
 
     /// One lookup may read only pages that are sound: what was found corrupt is checked as a whole.
     fn check_streamers(&mut self) -> Result<(), StoreError> {
-        self.guarded(|database, _| {
-            let path = database.path().to_owned();
-            let found: Result<String, _> = database.ready(Duration::ZERO)?.query_row(
-                "SELECT quick_check FROM pragma_quick_check('streamers') LIMIT 1",
-                [],
-                |row| row.get(0),
-            );
+        guarded(&mut self.database, |database| {
+            let (path, find) = (database.path().to_owned(), database.layout().find_damage());
+            let found: Result<String, _> =
+                database.ready(Duration::ZERO)?.query_row(find, [], |row| row.get(0));
             match found.map_err(|error| StoreError::from_sqlite(&path, &error))?.as_str() {
                 "ok" => Ok(()),
                 reason => Err(StoreError::Corrupt { path, reason: reason.to_owned() }),
@@ -208,9 +187,8 @@ impl<'a> Loop<'a> {
     /// nothing; when it is back, what it says then counts.
     fn look_after_streams(&mut self) {
         if self.health.is_good() {
-            let mut watch = std::mem::take(&mut self.watch);
-            let stops = self.guarded(|database, history| watch.look(database, history));
-            self.watch = watch;
+            let Self { database, watch, history, .. } = self;
+            let stops = guarded(database, |database| watch.look(database, history));
             let said = match stops {
                 Ok(stops) => {
                     for (tag, why) in stops {
@@ -280,24 +258,39 @@ impl<'a> Loop<'a> {
         };
     }
 
+    /// Writes a batch of what waits and returns how many events that was: none as long as another
+    /// worker has yet to write down that nginx has started.
     fn write(&mut self) -> Result<usize, StoreError> {
-        let written = self.guarded(|database, history| {
-            let path = database.path().to_owned();
-            history.flush(database.ready(Duration::ZERO)?, &path)
+        match self.server.boot() {
+            Boot::Free => (),
+            Boot::Elsewhere => return Ok(0),
+            Boot::Inherited => self.history.begin_with_boot(),
+        }
+        let Self { database, history, .. } = self;
+        let Flushed { events, booted, refused } = guarded(database, |database| {
+            let (path, wait) = (database.path().to_owned(), database.layout().patience());
+            history.flush(database.ready(wait)?, &path)
         })?;
-        self.inbox.settle(written);
-        Ok(written)
+        if booted {
+            self.server.booted();
+        }
+        for text in refused {
+            self.log((Level::Warn, text));
+        }
+        self.inbox.settle(events);
+        Ok(events)
     }
 
     /// Writes what waits as long as there is time and hope; nobody listens to answers any more.
     fn finish(mut self, by: Instant) {
         while self.history.waiting() > 0 {
             match self.write() {
-                Ok(_) => (),
+                Ok(1..) => (),
+                Ok(0) if Instant::now() + RETRY / 5 < by => thread::sleep(RETRY / 5),
                 Err(fault) if fault.is_passing() && Instant::now() + RETRY / 5 < by => {
                     thread::sleep(RETRY / 5);
                 }
-                Err(_) => return,
+                Ok(0) | Err(_) => return,
             }
         }
     }
@@ -320,4 +313,26 @@ impl<'a> Loop<'a> {
         self.inbox.report(report);
         (self.wake)();
     }
+}
+
+/// Runs one piece of work on the database. A panic becomes an error; after an error that may lie in
+/// the connection, the next piece of work has a new one.
+fn guarded<T>(
+    database: &mut Database,
+    work: impl FnOnce(&mut Database) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let result = catch_unwind(AssertUnwindSafe(|| work(&mut *database)))
+        .unwrap_or_else(|_| Err(StoreError::Panicked { path: database.path().to_owned() }));
+    match &result {
+        Err(error) if error.is_passing() => (),
+        Ok(_) | Err(StoreError::ReadOnly { .. }) => (),
+        // Kept for the day the file is there again, see `Database::ready`.
+        Err(
+            StoreError::Missing { .. } | StoreError::Absent { .. } | StoreError::NotAFile { .. },
+        ) => (),
+        Err(StoreError::StaleLog { .. }) => (),
+        Err(error) if error.concerns_one_row() => (),
+        Err(_) => database.close(),
+    }
+    result
 }

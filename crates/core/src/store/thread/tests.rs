@@ -6,9 +6,11 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 
 use super::*;
-use crate::store::fixture::Fixture;
+use crate::key::KeyDigest;
+use crate::store::fixture::{Fixture, QuietServer, admission, visitor};
 use crate::username::Username;
 
+mod boot;
 mod faults;
 mod succession;
 mod watching;
@@ -16,7 +18,8 @@ mod watching;
 const SOON: Duration = Duration::from_secs(5);
 
 fn settings(path: PathBuf) -> Settings {
-    Settings { path, worker: Owner { pid: 1, start_time: 7 }, is_alive: |_| true }
+    let worker = Owner { pid: 1, start_time: 7 };
+    Settings { path, layout: Layout::Native, worker, server: Arc::new(QuietServer::default()) }
 }
 
 /// A store thread on a database, with the event loop's part played by the test.
@@ -30,14 +33,17 @@ struct Scene {
 
 impl Scene {
     fn on(fixture: Fixture) -> Self {
-        Self::with(fixture, lookup::native)
+        Self::with(fixture, |db, path, visitor| Layout::Native.look_up(db, path, visitor))
     }
 
-    fn with(fixture: Fixture, lookup: Lookup) -> Self {
+    fn with(
+        fixture: Fixture,
+        lookup: fn(&Connection, &Path, &Visitor) -> Result<Verdict, StoreError>,
+    ) -> Self {
         let (wake, woken) = channel();
         let settings = settings(fixture.path().to_owned());
         let wake = move || wake.send(()).unwrap_or_default();
-        let thread = StoreThread::spawn_with(settings, lookup, wake).unwrap();
+        let thread = StoreThread::spawn_with(settings, Box::new(lookup), wake).unwrap();
         Self { fixture, thread, woken, reports: Vec::new(), tickets: 0 }
     }
 
@@ -59,7 +65,7 @@ impl Scene {
     fn ask(&mut self, digest: KeyDigest) -> Result<Verdict, StoreError> {
         self.tickets += 1;
         let wanted = self.tickets;
-        self.thread.ask(wanted, digest).unwrap();
+        self.thread.ask(wanted, visitor(digest)).unwrap();
         self.wait_for(|report| match report {
             Report::Answer { ticket, verdict } if *ticket == wanted => Some(verdict.clone()),
             _ => None,
@@ -80,9 +86,8 @@ impl Scene {
     }
 
     fn start(&self, tag: SessionTag) {
-        let (app, client_addr) = ("live".to_owned(), "192.0.2.7".to_owned());
-        let at = SystemTime::now();
-        let event = SessionEvent::Started { tag, streamer_id: 1, app, client_addr, at };
+        let admission = admission(1, "benw", KeyDigest::of(b""));
+        let event = SessionEvent::Started { tag, admission, at: SystemTime::now() };
         self.thread.record(event).unwrap();
     }
 
@@ -221,13 +226,9 @@ fn rows_that_were_dropped_are_counted_in_the_log() {
 
 #[test]
 fn a_panic_refuses_one_key_and_no_more() {
-    fn lookup(
-        db: &Connection,
-        path: &std::path::Path,
-        digest: &KeyDigest,
-    ) -> Result<Verdict, StoreError> {
-        assert!(*digest != KeyDigest::of(b"bang"), "this one is meant to panic");
-        lookup::native(db, path, digest)
+    fn lookup(db: &Connection, path: &Path, visitor: &Visitor) -> Result<Verdict, StoreError> {
+        assert!(*visitor.digest() != KeyDigest::of(b"bang"), "this one is meant to panic");
+        Layout::Native.look_up(db, path, visitor)
     }
     let fixture = Fixture::new();
     let benw = fixture.add("benw");
@@ -247,11 +248,11 @@ fn a_thread_that_has_died_takes_no_more_requests() {
     let wake = || panic!("this one is meant to panic");
     let thread = StoreThread::spawn(settings, wake).unwrap();
     let until = Instant::now() + SOON;
-    while thread.ask(1, KeyDigest::of(b"x")).is_ok() {
+    while thread.ask(1, visitor(KeyDigest::of(b"x"))).is_ok() {
         assert!(Instant::now() < until);
         thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(thread.ask(1, KeyDigest::of(b"x")), Err(StoreGone::Ended));
+    assert_eq!(thread.ask(1, visitor(KeyDigest::of(b"x"))), Err(StoreGone::Ended));
     let event = SessionEvent::Boot { at: SystemTime::now() };
     assert_eq!(thread.record(event), Err(StoreGone::Ended));
 }

@@ -12,7 +12,7 @@ use crate::policy::Stop;
 use crate::store::connection::{Database, Version};
 use crate::store::error::StoreError;
 use crate::store::history::History;
-use crate::store::recheck::{Admission, recheck};
+use crate::store::recheck::Admission;
 
 /// How soon a change is seen: a quarter of what is promised, which leaves the rest to a busy disk.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -66,7 +66,9 @@ impl Watch {
         database: &mut Database,
         history: &History,
     ) -> Result<Vec<(SessionTag, Stop)>, StoreError> {
-        let version = database.version(Duration::ZERO)?;
+        let layout = database.layout().clone();
+        let wait = layout.patience();
+        let version = database.version(wait)?;
         let is_changed = self.seen != Some(version);
         let due: Vec<SessionTag> = match is_changed {
             true => self.streams.keys().copied().collect(),
@@ -76,10 +78,10 @@ impl Watch {
             Vec::new()
         } else {
             let streams = due.into_iter().filter_map(|tag| {
-                self.streams.get(&tag).map(|admission| (tag, *admission, history.row(tag)))
+                self.streams.get(&tag).map(|admission| (tag, admission, history.row(tag)))
             });
             let path = database.path().to_owned();
-            recheck(database.ready(Duration::ZERO)?, &path, streams)?
+            layout.recheck(database.ready(wait)?, &path, streams)?
         };
         self.seen = Some(version);
         self.fresh.clear();

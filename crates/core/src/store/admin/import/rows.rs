@@ -231,12 +231,11 @@ fn digest(value: ValueRef<'_>) -> Result<KeyDigest, RowFault> {
     }
 }
 
-/// A number as SQLite takes it for true or false. Text is refused, because to SQLite `'true'` is
-/// false.
+/// A whole number as SQLite takes it for true or false. Text is refused, because to SQLite `'true'`
+/// is false.
 fn flag(value: ValueRef<'_>) -> Result<bool, RowFault> {
     match value {
         ValueRef::Integer(number) => Ok(number != 0),
-        ValueRef::Real(number) => Ok(number != 0.0),
         value => Err(wrong_type("is_active", value, "0 or 1")),
     }
 }
@@ -244,7 +243,8 @@ fn flag(value: ValueRef<'_>) -> Result<bool, RowFault> {
 fn wrong_type(column: &'static str, value: ValueRef<'_>, wanted: &'static str) -> RowFault {
     let found = match value.data_type() {
         Type::Null => "NULL",
-        Type::Integer | Type::Real => "a number",
+        Type::Integer => "a number",
+        Type::Real => "a fraction",
         Type::Text => "text",
         Type::Blob => "a blob",
     };

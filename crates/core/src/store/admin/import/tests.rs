@@ -229,7 +229,9 @@ fn each_bad_row_is_named_and_no_good_one_imported() {
     scene.user("GOOD", "secret-11");
     scene.user("twin", "secret");
     scene.user("odd", "secret-13");
+    scene.user("half", "secret-14");
     scene.django("UPDATE auth_user SET is_active = 'true' WHERE username = 'odd'");
+    scene.django("UPDATE auth_user SET is_active = 0.5 WHERE username = 'half'");
     assert_eq!(
         scene.bad(QUERY),
         "row 2: a username holds only letters, digits and \"_\", \".\", \"@\", \"+\", \"-\"\n\
@@ -243,10 +245,11 @@ fn each_bad_row_is_named_and_no_good_one_imported() {
          row 10 (question): the stream key holds a \"?\", where encoders begin with arguments\n\
          row 11 (GOOD): has the username of row 1\n\
          row 12 (twin): has the stream key of row 1\n\
-         row 13 (odd): the is_active is text, not 0 or 1\n"
+         row 13 (odd): the is_active is text, not 0 or 1\n\
+         row 14 (half): the is_active is a fraction, not 0 or 1\n"
     );
     let refusal = scene.refused(QUERY);
-    assert_eq!(refusal, "nothing is imported, because of 12 of 13 rows");
+    assert_eq!(refusal, "nothing is imported, because of 13 of 14 rows");
 }
 
 #[test]

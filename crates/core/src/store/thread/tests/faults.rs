@@ -183,7 +183,7 @@ fn many_keys_on_a_locked_database_do_not_wait_for_one_another() {
     scene.log();
     let asked = Instant::now();
     for ticket in 1000..1200 {
-        scene.thread.ask(ticket, benw).unwrap();
+        scene.thread.ask(ticket, visitor(benw)).unwrap();
     }
     assert!(matches!(scene.ask(benw), Err(StoreError::Locked { .. })));
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
@@ -200,7 +200,7 @@ fn locked_for_a_moment_is_waited_for() {
     let mut scene = Scene::on(fixture);
     assert_eq!(scene.ask(benw), allowed("benw"));
     writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    scene.thread.ask(99, benw).unwrap();
+    scene.thread.ask(99, visitor(benw)).unwrap();
     thread::sleep(Duration::from_millis(600));
     assert_eq!(scene.thread.reports().count(), 0);
     writer.execute_batch("COMMIT").unwrap();
@@ -261,7 +261,7 @@ fn replaced_under_two_workers_both_work_on_the_new_one() {
     let settings = settings(scene.fixture.path().to_owned());
     let (wake, woken) = channel();
     let second = StoreThread::spawn(settings, move || wake.send(()).unwrap_or_default()).unwrap();
-    second.ask(1, KeyDigest::of(b"x")).unwrap();
+    second.ask(1, visitor(KeyDigest::of(b"x"))).unwrap();
     woken.recv_timeout(SOON).unwrap();
     assert_eq!(second.reports().count(), 1);
 
@@ -271,7 +271,7 @@ fn replaced_under_two_workers_both_work_on_the_new_one() {
     assert_eq!(scene.ask(zoe), allowed("zoe"));
     scene.start(1);
     scene.wait_for_rows(1); // in the new log
-    second.ask(2, zoe).unwrap();
+    second.ask(2, visitor(zoe)).unwrap();
     woken.recv_timeout(SOON).unwrap();
     let verdict = allowed("zoe");
     assert_eq!(second.reports().collect::<Vec<_>>(), [Report::Answer { ticket: 2, verdict }]);

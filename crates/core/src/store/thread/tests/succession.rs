@@ -46,7 +46,7 @@ impl Scene {
 }
 
 fn answer(thread: &StoreThread, digest: KeyDigest) -> Result<Verdict, StoreError> {
-    thread.ask(1, digest).unwrap();
+    thread.ask(1, visitor(digest)).unwrap();
     let until = Instant::now() + SOON;
     loop {
         match thread.reports().next() {

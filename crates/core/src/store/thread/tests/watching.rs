@@ -14,12 +14,11 @@ impl Scene {
         let fixture = Fixture::new();
         let keys = [fixture.add("benw"), fixture.add("zoe")];
         let scene = Self::on(fixture);
-        for (id, key) in (1..).zip(keys) {
-            let (app, client_addr) = ("live".to_owned(), "192.0.2.7".to_owned());
-            let (tag, streamer_id, at) = (id as u64, id, SystemTime::now());
-            let event = SessionEvent::Started { tag, streamer_id, app, client_addr, at };
+        for (id, (username, key)) in (1..).zip(["benw", "zoe"].into_iter().zip(keys)) {
+            let (tag, at, admission) = (id as u64, SystemTime::now(), admission(id, username, key));
+            let event = SessionEvent::Started { tag, admission: admission.clone(), at };
             scene.thread.record(event).unwrap();
-            scene.thread.watch(tag, Admission { streamer_id, key }).unwrap();
+            scene.thread.watch(tag, admission).unwrap();
         }
         scene.wait_for_rows(2);
         thread::sleep(A_WHILE); // both are seen
@@ -59,7 +58,7 @@ fn a_stream_that_was_forbidden_before_its_first_look_ends() {
     let key = fixture.add("benw");
     let mut scene = Scene::on(fixture);
     scene.fixture.store().rotate("benw").unwrap();
-    scene.thread.watch(1, Admission { streamer_id: 1, key }).unwrap();
+    scene.thread.watch(1, admission(1, "benw", key)).unwrap();
     scene.assert_stopped(1, Stop::KeyReplaced);
 }
 
@@ -68,7 +67,7 @@ fn a_stream_that_begins_later_is_looked_at_too() {
     let mut scene = Scene::carrying();
     scene.fixture.add("anna");
     thread::sleep(A_WHILE);
-    scene.thread.watch(3, Admission { streamer_id: 3, key: KeyDigest::of(b"former") }).unwrap();
+    scene.thread.watch(3, admission(3, "anna", KeyDigest::of(b"former"))).unwrap();
     scene.assert_stopped(3, Stop::KeyReplaced);
     scene.assert_nothing_happens();
 }

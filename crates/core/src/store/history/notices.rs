@@ -1,0 +1,162 @@
+//! What an operator's application is told, by the operator's own statements.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rusqlite::{Error, ErrorCode, Transaction};
+
+use super::{SessionEvent, SessionTag, Written};
+use crate::store::error::{StoreError, reason};
+use crate::store::foreign::{Statement, Statements, Values};
+use crate::store::recheck::Admission;
+use crate::store::thread::Server;
+use crate::timestamp;
+
+/// The streams that the application was told of.
+///
+/// An application may have one place for "is live" where a native history has a row for each
+/// session. What is told of an end must not undo what another worker tells of the same streamer's
+/// next stream, so a name that is live again is not told to have ended. The question is asked
+/// inside the transaction that tells it: a stream that goes live later is told of later, because
+/// its statement waits for the same lock.
+#[derive(Debug)]
+pub(super) struct Notices {
+    statements: Arc<Statements>,
+    server: Arc<dyn Server>,
+    open: HashMap<SessionTag, Admission>,
+    /// What a transaction does to `open`; it comes true with the commit.
+    changed: HashMap<SessionTag, Option<Admission>>,
+}
+
+impl Notices {
+    pub(super) fn new(statements: Arc<Statements>, server: Arc<dyn Server>) -> Self {
+        Self { statements, server, open: HashMap::new(), changed: HashMap::new() }
+    }
+
+    pub(super) fn committed(&mut self) {
+        for (tag, admission) in self.changed.drain() {
+            match admission {
+                Some(admission) => self.open.insert(tag, admission),
+                None => self.open.remove(&tag),
+            };
+        }
+    }
+
+    pub(super) fn undone(&mut self) {
+        self.changed.clear();
+    }
+
+    pub(super) fn write(
+        &mut self,
+        db: &Transaction<'_>,
+        path: &Path,
+        event: &SessionEvent,
+    ) -> Result<Written, StoreError> {
+        let statements = Arc::clone(&self.statements);
+        match event {
+            SessionEvent::Started { tag, admission, at } => {
+                self.changed.insert(*tag, Some(admission.clone()));
+                run(db, path, &statements.on_start, of(admission), *at)
+            }
+            SessionEvent::Stopped { tag, at, .. } => {
+                let admission = match self.changed.insert(*tag, None) {
+                    Some(admission) => admission,
+                    None => self.open.get(tag).cloned(),
+                };
+                // Unknown is the start that was dropped.
+                let Some(admission) = admission else { return Ok(Written::Done) };
+                if self.server.is_live(admission.username.as_str()) {
+                    return Ok(Written::Done);
+                }
+                run(db, path, &statements.on_stop, of(&admission), *at)
+            }
+            SessionEvent::Lost { at, streams } => {
+                let Some(on_stop) = &statements.on_stop else { return Ok(Written::Done) };
+                let needs_key = on_stop.needs_key(db);
+                if needs_key.map_err(|error| on_stop.fault(path, &error))? {
+                    let names = streams.iter().map(|stream| stream.username.as_str());
+                    return Ok(Written::Refused(key_is_unknown(on_stop, names)));
+                }
+                let mut refused = Vec::new();
+                for stream in streams {
+                    if self.server.is_live(&stream.username) {
+                        continue;
+                    }
+                    let values = Values {
+                        username: Some(&stream.username),
+                        app: Some(&stream.app),
+                        client_addr: Some(&stream.client_addr),
+                        ..Values::default()
+                    };
+                    match run(db, path, &statements.on_stop, values, *at)? {
+                        Written::Refused(why) => refused.extend(why),
+                        Written::RolledBack(why) => return Ok(Written::RolledBack(why)),
+                        Written::Done => (),
+                    }
+                }
+                Ok(match refused.is_empty() {
+                    true => Written::Done,
+                    false => Written::Refused(Some(refused.join("; "))),
+                })
+            }
+            SessionEvent::Boot { at } => run(db, path, &statements.on_boot, Values::default(), *at),
+        }
+    }
+}
+
+fn of(admission: &Admission) -> Values<'_> {
+    let username = Some(admission.username.as_str());
+    Values { username, ..Values::of(&admission.visitor) }
+}
+
+/// Runs a statement, where there is one.
+fn run(
+    db: &Transaction<'_>,
+    path: &Path,
+    statement: &Option<Statement>,
+    values: Values<'_>,
+    at: SystemTime,
+) -> Result<Written, StoreError> {
+    let Some(statement) = statement else { return Ok(Written::Done) };
+    let now = timestamp::utc(at);
+    let username = values.username;
+    match statement.run(db, &Values { now: Some(&now), ..values }) {
+        Ok(()) => Ok(Written::Done),
+        Err(error) if is_refusal(&error) => {
+            let of = username.map(|name| format!(", username: \"{name}\"")).unwrap_or_default();
+            let why = format!("{} failed: {}{of}", statement.directive(), reason(&error));
+            // ON CONFLICT ROLLBACK, or RAISE(ROLLBACK) in a trigger.
+            Ok(match db.is_autocommit() {
+                true => Written::RolledBack(Some(why)),
+                false => Written::Refused(Some(why)),
+            })
+        }
+        Err(error) => Err(statement.fault(path, &error)),
+    }
+}
+
+fn key_is_unknown<'a>(
+    statement: &Statement,
+    names: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} was not run for streams whose worker died, because it names them by their key, \
+             username: {}",
+            statement.directive(),
+            names.join(", ")
+        )
+    })
+}
+
+/// What these values can never do, as opposed to what the database cannot do now.
+fn is_refusal(error: &Error) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+    matches!(error.sqlite_error_code(), Some(ConstraintViolation | TooBig | TypeMismatch))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::key::KeyDigest;
+use crate::registry::{LostStream, Owner};
+use crate::store::fixture::admission;
+use crate::store::foreign::Role;
+use crate::store::history::{EndReason, Flushed, History};
+use crate::store::layout::Layout;
+use crate::store::thread::Boot;
+
+const START: &str = "UPDATE users SET started_at = :now WHERE name = :username";
+const STOP: &str = "UPDATE users SET started_at = NULL WHERE name = :username";
+
+#[derive(Debug, Default)]
+struct Stage {
+    live: Mutex<HashSet<String>>,
+}
+
+impl Server for Stage {
+    fn is_alive(&self, _worker: Owner) -> bool {
+        true
+    }
+
+    fn is_live(&self, username: &str) -> bool {
+        self.live.lock().unwrap().contains(username)
+    }
+
+    fn boot(&self) -> Boot {
+        Boot::Free
+    }
+
+    fn booted(&self) {}
+}
+
+struct Scene {
+    stage: Arc<Stage>,
+    history: History,
+    db: Connection,
+}
+
+impl Scene {
+    fn with(start: &str, stop: &str) -> Self {
+        let statement = |role, sql: &str| Statement::new(role, sql.to_owned(), String::new());
+        let statements = Statements {
+            query: statement(Role::Query, "SELECT name AS username FROM users WHERE :key"),
+            on_start: Some(statement(Role::Start, start)),
+            on_stop: Some(statement(Role::Stop, stop)),
+            on_boot: Some(statement(Role::Boot, "UPDATE users SET started_at = NULL")),
+        };
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(
+            "CREATE TABLE users (name UNIQUE, started_at);
+             INSERT INTO users VALUES ('benw', NULL), ('zoe', NULL);",
+        )
+        .unwrap();
+        let stage = Arc::new(Stage::default());
+        let layout = Layout::Foreign(Arc::new(statements));
+        let server = Arc::clone(&stage) as Arc<dyn Server>;
+        let history = History::new(&layout, Owner::default(), server);
+        Self { stage, history, db }
+    }
+
+    fn write(&mut self, events: impl IntoIterator<Item = SessionEvent>) -> Flushed {
+        self.history.add(events.into_iter().collect());
+        self.history.flush(&mut self.db, Path::new("site.db")).unwrap()
+    }
+
+    fn is_live(&self, live: &[&str]) {
+        *self.stage.live.lock().unwrap() = live.iter().map(|name| (*name).to_owned()).collect();
+    }
+
+    /// Who is live, as the application has it, and since which second.
+    fn told(&self) -> Vec<(String, String)> {
+        let sql = "SELECT name, started_at FROM users WHERE started_at IS NOT NULL ORDER BY name";
+        let mut users = self.db.prepare(sql).unwrap();
+        let rows = users.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+}
+
+fn second(n: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000 + n)
+}
+
+fn started(tag: SessionTag, username: &str, at: u64) -> SessionEvent {
+    let admission = admission(0, username, KeyDigest::of(b"x"));
+    SessionEvent::Started { tag, admission, at: second(at) }
+}
+
+fn stopped(tag: SessionTag) -> SessionEvent {
+    SessionEvent::Stopped { tag, at: second(90), reason: EndReason::Closed }
+}
+
+fn lost(username: &str) -> SessionEvent {
+    let stream = LostStream {
+        username: username.to_owned(),
+        streamer_id: 0,
+        app: "live".to_owned(),
+        client_addr: "192.0.2.7".to_owned(),
+        started_at: 0,
+    };
+    SessionEvent::Lost { at: second(90), streams: vec![stream] }
+}
+
+fn since(username: &str, at: &str) -> (String, String) {
+    (username.to_owned(), format!("2023-11-14 22:{at}.000000"))
+}
+
+#[test]
+fn the_application_hears_of_start_and_end() {
+    let mut scene = Scene::with(START, STOP);
+    scene.write([started(1, "benw", 0), started(2, "zoe", 5)]);
+    assert_eq!(scene.told(), [since("benw", "13:20"), since("zoe", "13:25")]);
+    assert_eq!(scene.write([stopped(1)]), Flushed { events: 1, ..Flushed::default() });
+    assert_eq!(scene.told(), [since("zoe", "13:25")]);
+}
+
+#[test]
+fn a_name_that_is_live_again_is_not_told_to_have_ended() {
+    let mut scene = Scene::with(START, STOP);
+    scene.write([started(1, "benw", 0)]);
+    scene.is_live(&["benw"]);
+    scene.write([stopped(1), lost("benw")]);
+    assert_eq!(scene.told(), [since("benw", "13:20")]);
+}
+
+#[test]
+fn streams_of_a_worker_that_died_have_ended() {
+    let mut scene = Scene::with(START, STOP);
+    scene.write([started(1, "benw", 0)]);
+    scene.write([lost("benw")]);
+    assert_eq!(scene.told(), []);
+}
+
+#[test]
+fn an_end_by_key_cannot_be_told_when_the_key_is_lost_and_that_is_said() {
+    let mut scene = Scene::with(START, "UPDATE users SET started_at = NULL WHERE :key = 'x'");
+    scene.write([started(1, "benw", 0)]);
+    let refused = scene.write([lost("benw")]).refused;
+    assert_eq!(
+        refused,
+        ["stagedoor_on_stop was not run for streams whose worker died, because it names them by \
+          their key, username: \"benw\""]
+    );
+}
+
+#[test]
+fn a_start_of_nginx_is_told_and_noted() {
+    let mut scene = Scene::with(START, STOP);
+    scene.write([started(1, "benw", 0)]);
+    let flushed = scene.write([SessionEvent::Boot { at: second(1) }]);
+    assert!(flushed.booted);
+    assert_eq!(scene.told(), []);
+}
+
+#[test]
+fn what_the_database_refuses_is_left_out_and_said() {
+    let mut scene = Scene::with("INSERT INTO users VALUES (:username, :now)", STOP);
+    let refused = scene.write([started(1, "benw", 0), started(2, "anna", 0)]).refused;
+    assert_eq!(
+        refused,
+        ["stagedoor_on_start failed: UNIQUE constraint failed: users.name, username: \"benw\""]
+    );
+    assert_eq!(scene.told(), [since("anna", "13:20")]);
+}
+
+#[test]
+fn a_statement_that_undoes_the_transaction_does_not_undo_the_others() {
+    let mut scene = Scene::with("INSERT OR ROLLBACK INTO users VALUES (:username, :now)", STOP);
+    let events = [started(1, "anna", 0), started(2, "benw", 0), started(3, "otto", 0)];
+    let flushed = scene.write(events);
+    assert_eq!((flushed.events, flushed.refused.len()), (1, 1));
+    assert_eq!(scene.told(), []);
+    scene.write([]);
+    assert_eq!(scene.told(), [since("anna", "13:20"), since("otto", "13:20")]);
+    scene.write([stopped(1), stopped(2), stopped(3)]);
+    assert_eq!(scene.told(), []);
+}
+
+#[test]
+fn a_transaction_that_failed_is_written_again() {
+    let mut scene = Scene::with(START, STOP);
+    scene.db.execute_batch("ALTER TABLE users RENAME TO others").unwrap();
+    scene.history.add([started(1, "benw", 0)].into());
+    let error = scene.history.flush(&mut scene.db, Path::new("site.db")).unwrap_err();
+    assert!(error.to_string().contains("stagedoor_on_start"), "{error}");
+    scene.db.execute_batch("ALTER TABLE others RENAME TO users").unwrap();
+    scene.write([stopped(1)]);
+    assert_eq!(scene.told(), []);
+    assert_eq!(scene.history.waiting(), 0);
+}

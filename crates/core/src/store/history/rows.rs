@@ -1,0 +1,175 @@
+//! The rows of sessions in the native schema.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{ErrorCode, Transaction, params};
+
+use super::{EndReason, SessionEvent, SessionTag, Written};
+use crate::registry::{LostStream, Owner};
+use crate::store::error::StoreError;
+use crate::store::recheck::Admission;
+use crate::store::thread::Server;
+use crate::timestamp;
+
+/// A streamer who was removed meanwhile gets no row.
+const START: &str = "
+    INSERT INTO sessions (streamer_id, app, client_addr, started_at, worker)
+    SELECT id, ?2, ?3, ?4, ?5 FROM streamers WHERE id = ?1";
+
+/// In a database that was replaced while the session ran, the row of the same id may be another's. Whoever
+/// took the session for lost knew less than the worker that had it.
+const STOP: &str = "
+    UPDATE sessions SET stopped_at = max(started_at, ?4), end_reason = ?5
+    WHERE id = ?1 AND streamer_id = ?2 AND started_at = ?3 AND (stopped_at IS NULL OR end_reason = ?6)";
+
+const WORKERS: &str = "SELECT DISTINCT worker FROM sessions WHERE stopped_at IS NULL";
+
+const LOST: &str = "
+    UPDATE sessions SET stopped_at = max(started_at, ?2), end_reason = ?3
+    WHERE worker = ?1 AND stopped_at IS NULL";
+
+const LOST_START: &str = "
+    INSERT INTO sessions (streamer_id, app, client_addr, started_at, stopped_at, end_reason)
+    SELECT id, ?2, ?3, ?4, max(?4, ?5), ?6 FROM streamers WHERE id = ?1
+    AND NOT EXISTS (SELECT 1 FROM sessions WHERE streamer_id = ?1 AND started_at = ?4)";
+
+/// Of rows that name no worker. A session that started since is not one of the former life, unless
+/// it started in the future (`?2` is now): then the clock was set back.
+const BOOT: &str = "
+    UPDATE sessions SET stopped_at = max(started_at, ?1), end_reason = ?3
+    WHERE stopped_at IS NULL AND worker IS NULL AND (started_at <= ?1 OR started_at > ?2)";
+
+pub(in crate::store) const STATEMENTS: &[&str] = &[START, STOP, WORKERS, LOST, LOST_START, BOOT];
+
+/// The row of a session that runs.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct OpenRow {
+    pub(in crate::store) id: i64,
+    pub(in crate::store) streamer_id: i64,
+    pub(in crate::store) started_at: String,
+}
+
+/// The rows that are open in the database.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// This process, as its rows name it.
+    worker: String,
+    server: Arc<dyn Server>,
+    open: HashMap<SessionTag, OpenRow>,
+    /// What a transaction does to `open`; it comes true with the commit.
+    changed: HashMap<SessionTag, Option<OpenRow>>,
+}
+
+impl Rows {
+    pub(super) fn new(worker: Owner, server: Arc<dyn Server>) -> Self {
+        let (open, changed) = (HashMap::new(), HashMap::new());
+        Self { worker: worker.to_string(), server, open, changed }
+    }
+
+    pub(super) fn row(&self, tag: SessionTag) -> Option<&OpenRow> {
+        self.open.get(&tag)
+    }
+
+    pub(super) fn committed(&mut self) {
+        for (tag, row) in self.changed.drain() {
+            match row {
+                Some(row) => self.open.insert(tag, row),
+                None => self.open.remove(&tag),
+            };
+        }
+    }
+
+    pub(super) fn undone(&mut self) {
+        self.changed.clear();
+    }
+
+    /// A row that breaks a constraint is left out without a word: its streamer was removed.
+    pub(super) fn write(
+        &mut self,
+        db: &Transaction<'_>,
+        path: &Path,
+        event: &SessionEvent,
+    ) -> Result<Written, StoreError> {
+        match self.try_write(db, event) {
+            Ok(()) => Ok(Written::Done),
+            Err(error) if is_refusal(&error) => Ok(Written::Refused(None)),
+            Err(error) => Err(StoreError::from_sqlite(path, &error)),
+        }
+    }
+
+    fn try_write(&mut self, db: &Transaction<'_>, event: &SessionEvent) -> rusqlite::Result<()> {
+        let now = || timestamp::utc(SystemTime::now());
+        let crash = EndReason::Crash.as_str();
+        match event {
+            SessionEvent::Started {
+                tag,
+                admission: Admission { streamer_id, visitor, .. },
+                at,
+            } => {
+                let started_at = timestamp::utc(*at);
+                let (app, client_addr) = (visitor.app(), visitor.client_addr());
+                let row = params![streamer_id, app, client_addr, started_at, self.worker];
+                if db.prepare_cached(START)?.execute(row)? == 1 {
+                    let (id, streamer_id) = (db.last_insert_rowid(), *streamer_id);
+                    self.changed.insert(*tag, Some(OpenRow { id, streamer_id, started_at }));
+                }
+            }
+            SessionEvent::Stopped { tag, at, reason } => {
+                // Unknown are the streamer removed at the start, and the start that was dropped.
+                let row = match self.changed.get(tag) {
+                    Some(row) => row.clone(),
+                    None => self.open.get(tag).cloned(),
+                };
+                if let Some(OpenRow { id, streamer_id, started_at }) = row {
+                    let at = timestamp::utc(*at);
+                    let end = params![id, streamer_id, started_at, at, reason.as_str(), crash];
+                    db.prepare_cached(STOP)?.execute(end)?;
+                }
+                self.changed.insert(*tag, None);
+            }
+            SessionEvent::Lost { at, streams } => {
+                let at = timestamp::utc(*at);
+                self.close_rows_of_the_dead(db, &at)?;
+                for LostStream { streamer_id, app, client_addr, started_at, .. } in streams {
+                    let started_at = UNIX_EPOCH + Duration::from_micros(*started_at);
+                    let started_at = timestamp::utc(started_at);
+                    let row = params![streamer_id, app, client_addr, started_at, at, crash];
+                    db.prepare_cached(LOST_START)?.execute(row)?;
+                }
+            }
+            SessionEvent::Boot { at } => {
+                let at = timestamp::utc(*at);
+                self.close_rows_of_the_dead(db, &at)?;
+                db.prepare_cached(BOOT)?.execute(params![at, now(), crash])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes what workers that are no more have open.
+    fn close_rows_of_the_dead(&self, db: &Transaction<'_>, at: &str) -> rusqlite::Result<()> {
+        for worker in self.dead_workers(db)? {
+            db.prepare_cached(LOST)?.execute(params![worker, at, EndReason::Crash.as_str()])?;
+        }
+        Ok(())
+    }
+
+    /// The workers that have rows open and are no more.
+    fn dead_workers(&self, db: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
+        let mut workers = db.prepare_cached(WORKERS)?;
+        let workers = workers.query_map([], |row| row.get::<_, Option<String>>(0))?;
+        let is_dead =
+            |name: &String| Owner::parse(name).is_some_and(|it| !self.server.is_alive(it));
+        workers
+            .filter_map(Result::transpose)
+            .filter(|name| name.as_ref().map_or(true, is_dead))
+            .collect()
+    }
+}
+
+fn is_refusal(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}
