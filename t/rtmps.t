@@ -26,7 +26,7 @@ select STDOUT; $| = 1;
 my $relay = Test::Nginx->new()->has(qw/stream stream_ssl/);
 
 my $t = Test::Nginx->new()->has(qw/http rtmp stream stream_ssl stagedoor/)
-    ->has_daemon('ffmpeg')->has_daemon('ffprobe')->has_daemon('openssl')->plan(20);
+    ->has_daemon('ffmpeg')->has_daemon('ffprobe')->has_daemon('openssl')->plan(22);
 
 $relay->write_file_expand('nginx.conf', <<'END');
 
@@ -105,6 +105,18 @@ for my $name (sort keys %from) {
 }
 is($t->find_in_file('error.log', qr/Invalid stream key.*client: 127\.0\.0\.1,/), 1, 'and that of who was refused');
 is($t->find_in_file('rtmp.log', qr/^\Q$from{carol}\E .* "carol"/), 1, "nginx-rtmp's log has carol's");
+
+# Failures count for the address that they come from.
+
+my @tries = map { Test::RTMP->new(port => port(8445))->ready() } 1 .. 14;
+$_->send_publish('not-a-key') for @tries;
+my %told;
+$told{($_->wait_status(10, qr/Publish/) // {description => 'nothing'})->{description}}++ for @tries;
+is(join(', ', sort keys %told), 'Invalid stream key, Too many attempts, try again later', 'who tries keys out is shut out');
+$wrong = Test::Encoder->ffmpeg('not-a-key', scheme => 'rtmps', port => port(8443), seconds => 5);
+$wrong->wait(20);
+like($wrong->output(), qr/Invalid stream key/, 'and nobody else');
+$_->close() for @tries;
 
 # The port of nginx-rtmp itself takes nobody's word but the proxy's.
 
