@@ -174,7 +174,11 @@ $stagedoor->wait_for_ends('benw');
 
 # the history
 
-my @reasons = map { $_->{end_reason} } $stagedoor->sql('SELECT end_reason FROM sessions ORDER BY id');
+my @reasons;
+wait_for(sub {
+    @reasons = map { $_->{end_reason} // () } $stagedoor->sql('SELECT end_reason FROM sessions ORDER BY id');
+    return @reasons == 7;
+}, 5);
 is_deeply(\@reasons, [('taken over') x 5, 'crash', 'connection lost'], 'the history has every stream once');
 
 is($stagedoor->log_lines(level => 'error', text => qr/stagedoor/), 0, 'no error in the log');
