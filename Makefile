@@ -5,6 +5,9 @@ CARGO     ?= cargo
 TESTS     ?= t/*.t
 # end-to-end tests at once: they mostly wait for pictures in real time
 TEST_JOBS ?= 2
+# the nginx that "make test-versions" and "make asan" build from source: 1.22 is Debian's
+VERSIONS      ?= 1.28
+ASAN_VERSIONS ?= 1.22 1.28
 
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
@@ -25,7 +28,7 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build tree demo run test test-browser check check-module deny env install clean
+.PHONY: help build tree demo run test test-browser test-versions asan check check-module deny env install clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -64,6 +67,21 @@ test-browser: build ## Play a stream with hls.js in Chromium, across origins
 	@tools/packages.sh test browser
 	@tools/hls-js.sh
 	prove -I t/lib t/browser/*.t
+
+test-versions: build ## Run the end-to-end tests on a newer nginx, built from source
+	@tools/packages.sh test source
+	@tools/promtool.sh
+	@set -e; for version in $(VERSIONS); do \
+		tools/nginx-from-source.sh $$version changed; \
+		TEST_JOBS=$(TEST_JOBS) tools/test-nginx.sh $$version plain t/versions/*.t $(TESTS); \
+	done
+
+asan: build ## Run them with AddressSanitizer and UBSan in nginx, nginx-rtmp and the module
+	@tools/packages.sh test source
+	@tools/promtool.sh
+	@set -e; for version in $(ASAN_VERSIONS); do \
+		TEST_JOBS=$(TEST_JOBS) tools/test-nginx.sh $$version asan t/sanitizers/*.t $(TESTS); \
+	done
 
 check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check

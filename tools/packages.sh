@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a step needs and that are missing; does nothing when none is.
 #
-#   tools/packages.sh build|demo|test|browser|check …
+#   tools/packages.sh build|demo|test|browser|check|source …
 #
 # What the operator supplies through NGINX_SOURCE_DIR, NGINX_BUILD_DIR and NGINX_RTMP_SOURCE_DIR is
 # not installed.
@@ -31,7 +31,8 @@ wanted() {
             command -v npm >/dev/null || echo npm
             ;;
         check) echo binutils perl shellcheck ;;
-        *) die "unknown step \"$1\"; expected build, demo, test, browser or check" ;;
+        source) echo gcc libc6-dev make binutils dpkg-dev patch libpcre2-dev libssl-dev zlib1g-dev ;;
+        *) die "unknown step \"$1\"; expected build, demo, test, browser, check or source" ;;
     esac
 }
 
