@@ -28,7 +28,7 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build tree demo run test test-browser test-versions asan check check-module deny env install clean
+.PHONY: help build tree demo run test test-browser test-versions asan check check-module deny msrv env install clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -83,7 +83,7 @@ asan: build ## Run them with AddressSanitizer and UBSan in nginx, nginx-rtmp and
 		TEST_JOBS=$(TEST_JOBS) tools/test-nginx.sh $$version asan t/sanitizers/*.t $(TESTS); \
 	done
 
-check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
+check: build check-module deny msrv ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -94,6 +94,10 @@ check: build check-module deny ## Check format, lints, licences, shell and Perl,
 check-module: build # size, symbols
 	@tools/packages.sh check
 	@tools/check-module.sh objs/ngx_stagedoor_module.so
+
+msrv: # that what is declared holds for the dependencies
+	@tools/packages.sh check
+	@tools/msrv.sh
 
 deny: # licences, sources and advisories of the dependencies
 	@tools/deny.sh

@@ -4,7 +4,7 @@
 #
 #   tools/nginx-from-source.sh 1.22|1.28 plain|asan|changed
 #
-#   1.22      Debian's source package, the version that is installed
+#   1.22      Debian 12's source package, with its patches
 #   1.28      the source inside the crate nginx-src, the version that tools/nginx-src/Cargo.lock names
 #   plain     as a distribution builds it
 #   asan      with AddressSanitizer and UndefinedBehaviorSanitizer (gcc's), and with pools that allocate
@@ -77,12 +77,14 @@ esac
 # fetch_VERSION leaves nginx's source in $top/src.
 fetch_1.22() {
     local package
-    package=$(dpkg-query -W -f='${source:Version}' nginx)
-    [[ $package == 1.22.* ]] || die "the installed nginx is \"$package\"; expected 1.22, as in Debian 12"
-    # with Debian's patches
-    apt_source "$top/apt" "nginx=$package" &&
-        dpkg-source --extract "$top"/apt/nginx_*.dsc "$top/src" &&
-        rm -rf "$top/apt"
+    # the installed version, or, where it is superseded or its successor not everywhere yet, another
+    for package in $(dpkg-query -W -f='nginx=${source:Version}' nginx) nginx nginx/bookworm; do
+        apt_source "$top/apt" "$package" &&
+            # with Debian's patches
+            dpkg-source --extract "$top"/apt/nginx_*.dsc "$top/src" &&
+            rm -rf "$top/apt" && return
+    done
+    return 1
 }
 
 fetch_1.28() {
@@ -136,6 +138,10 @@ if [ ! -d "$top/src" ]; then
     rm -rf "$top"
     mkdir -p "$top"
     quietly "nginx-$version-source.log" "fetch_$version"
+    grep -q "define NGINX_VERSION *\"${version//./\\.}\\." "$top/src/src/core/nginx.h" || {
+        rm -rf "$top/src"
+        die "the source that was fetched is of another nginx than $version (1.22 is Debian 12's)"
+    }
 fi
 say "building nginx $version, $flavour"
 rm -rf "$build"

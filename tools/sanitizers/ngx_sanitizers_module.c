@@ -13,7 +13,10 @@ const char *__ubsan_default_options(void);
 const char *__lsan_default_suppressions(void);
 int __lsan_is_turned_off(void);
 
+void __sanitizer_symbolize_pc(void *pc, const char *fmt, char *out, size_t size);
+
 static char *ngx_sanitizers_mistake(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static ngx_int_t ngx_sanitizers_init_module(ngx_cycle_t *cycle);
 static void ngx_sanitizers_exit_process(ngx_cycle_t *cycle);
 
 
@@ -43,7 +46,7 @@ ngx_module_t  ngx_sanitizers_module = {
     ngx_sanitizers_commands,               /* module directives */
     NGX_CORE_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_sanitizers_init_module,            /* init module */
     NULL,                                  /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -73,10 +76,11 @@ __ubsan_default_options(void)
 
 
 /*
- * What nginx and nginx-rtmp leave behind by design; each is one function, which calls none of
- * Stagedoor's:
+ * What nginx and nginx-rtmp leave behind; each is one function, which calls none of Stagedoor's:
  *
  *   ngx_event_process_init         a worker's connections and events, which it never gives back
+ *   ngx_regex_malloc               nginx 1.22 forgets the compile context of regular expressions
+ *                                  (ngx_regex_module_init)
  *   ngx_rtmp_core_merge_srv_conf   nginx-rtmp makes pools that no cycle owns: one a server {}
  *   ngx_rtmp_live_merge_app_conf   and one an application {}
  */
@@ -85,6 +89,7 @@ const char *
 __lsan_default_suppressions(void)
 {
     return "leak:^ngx_event_process_init$\n"
+           "leak:^ngx_regex_malloc$\n"
            "leak:^ngx_rtmp_core_merge_srv_conf$\n"
            "leak:^ngx_rtmp_live_merge_app_conf$\n";
 }
@@ -112,6 +117,24 @@ ngx_sanitizers_mistake(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     mistake = value[1];
 
     return NGX_CONF_OK;
+}
+
+
+/*
+ * Has the debugging information read now, once, with all modules loaded and the master's rights.
+ * Workers inherit it; each would read it for itself when it ends, for a second or two, to find what
+ * is suppressed.
+ */
+
+static ngx_int_t
+ngx_sanitizers_init_module(ngx_cycle_t *cycle)
+{
+    char  name[64];
+
+    __sanitizer_symbolize_pc((void *) ngx_sanitizers_init_module, "%f", name,
+                             sizeof(name));
+
+    return NGX_OK;
 }
 
 
