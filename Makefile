@@ -5,6 +5,9 @@ CARGO     ?= cargo
 TESTS     ?= t/*.t
 # end-to-end tests at once: they mostly wait for pictures in real time
 TEST_JOBS ?= 2
+# the nginx that "make test-versions" and "make asan" build from source: 1.22 is Debian's
+VERSIONS      ?= 1.28
+ASAN_VERSIONS ?= 1.22 1.28
 
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
@@ -28,8 +31,8 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 VERSION    = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build extras tree demo run test test-browser test-deb compare check check-module deny env \
-	install deb clean
+.PHONY: help build extras tree demo run test test-tools test-browser test-deb test-versions asan \
+	compare check check-module deny msrv env install deb clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -73,10 +76,12 @@ run: build ## The same set-up left running, with the URLs for OBS and a player (
 	@tools/packages.sh demo
 	@tools/demo.sh run
 
-test: build ## Run all tests; TESTS='t/publish.t' picks end-to-end tests
+test-tools: # what the end-to-end tests use
 	@tools/packages.sh test
 	@tools/promtool.sh
 	@tools/django.sh
+
+test: build test-tools ## Run all tests; TESTS='t/publish.t' picks end-to-end tests
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
 		set -x; $(CARGO) $$runner --workspace --exclude stagedoor
 	prove -I t/lib -j $(TEST_JOBS) $(TESTS)
@@ -92,12 +97,23 @@ test-deb: deb ## Install, upgrade and purge the package on a Debian with systemd
 	@tools/deb.sh +2
 	prove -I t/lib -j $(TEST_JOBS) t/package/*.t
 
-compare: build ## Show what on_publish callbacks and Stagedoor do in the same cases
-	@tools/packages.sh test
-	@tools/django.sh
+compare: build test-tools ## Show what on_publish callbacks and Stagedoor do in the same cases
 	@tools/compare.sh
 
-check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
+test-versions: build test-tools ## Run the end-to-end tests on a newer nginx, built from source
+	@tools/packages.sh source
+	@set -e; for version in $(VERSIONS); do \
+		tools/nginx-from-source.sh $$version changed; \
+		TEST_JOBS=$(TEST_JOBS) tools/test-nginx.sh $$version plain t/versions/*.t $(TESTS); \
+	done
+
+asan: build test-tools ## Run them with AddressSanitizer and UBSan in nginx, nginx-rtmp and the module
+	@tools/packages.sh source
+	@set -e; for version in $(ASAN_VERSIONS); do \
+		TEST_JOBS=$(TEST_JOBS) tools/test-nginx.sh $$version asan t/sanitizers/*.t $(TESTS); \
+	done
+
+check: build check-module deny msrv ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -108,6 +124,10 @@ check: build check-module deny ## Check format, lints, licences, shell and Perl,
 check-module: build # size, symbols
 	@tools/packages.sh check
 	@tools/check-module.sh objs/ngx_stagedoor_module.so
+
+msrv: # that what is declared holds for the dependencies
+	@tools/packages.sh check
+	@tools/msrv.sh
 
 deny: # licences, sources and advisories of the dependencies
 	@tools/deny.sh

@@ -30,7 +30,7 @@ use crate::core::CoreConf;
 use crate::ffi::event::Timer;
 use crate::ffi::log::Log;
 use crate::ffi::process;
-use crate::ffi::wakeup::{OnWakeup, Wakeup};
+use crate::ffi::wakeup::{OnWakeup, Waker};
 use crate::live::{self, Attempt, Registry};
 
 /// How often a worker looks for workers that died. Their streams are free after this time at the
@@ -79,8 +79,6 @@ struct Worker {
     /// Tickets and session tags, never the same twice.
     last_number: u64,
     sweeper: Timer,
-    // Dropped last: the store thread wakes it.
-    _wakeup: Wakeup,
 }
 
 thread_local! {
@@ -97,20 +95,17 @@ pub fn start(conf: &CoreConf) {
     let (Some(db), Some(zone)) = (conf.db(), conf.zone()) else { return };
     let now = SystemTime::now();
     let registry = Registry::new(zone);
-    let store = Wakeup::new::<Answers>().and_then(|wakeup| {
-        let waker = wakeup.waker();
+    let store = Waker::new::<Answers>().and_then(|waker| {
         let settings = Settings {
             path: db.clone(),
             layout: conf.layout(),
             worker: process::this_process(),
             server: Arc::new(registry),
         };
-        let thread =
-            process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()))?;
-        Ok((thread, wakeup))
+        process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()))
     });
-    let (store, wakeup) = match store {
-        Ok(started) => started,
+    let store = match store {
+        Ok(thread) => thread,
         Err(error) => {
             log.error(format_args!("stagedoor refuses every publish: no store thread: {error}"));
             return;
@@ -133,7 +128,6 @@ pub fn start(conf: &CoreConf) {
         lines: lines::Lines::default(),
         last_number: 0,
         sweeper,
-        _wakeup: wakeup,
     }));
 }
 
