@@ -74,14 +74,14 @@ fn ask(
         reason,
     };
     let mut statement = query.bind(db, &Values::of(visitor)).map_err(fault)?;
-    let username_at = statement.column_index(USERNAME).map_err(fault)?;
-    let is_active_at = statement.column_index(IS_ACTIVE).ok();
     let mut rows = statement.raw_query();
     let Some(row) = rows.next().map_err(fault)? else { return Ok(None) };
+    // Known with the first row only: a `*` stands for other columns once the schema has changed.
+    let column = |name| row.as_ref().column_index(name);
     let value = |at| row.get_ref(at).map_err(fault);
     let found = Row {
-        username: username(value(username_at)?).map_err(unusable)?,
-        is_active: match is_active_at {
+        username: username(value(column(USERNAME).map_err(fault)?)?).map_err(unusable)?,
+        is_active: match column(IS_ACTIVE).ok() {
             None => true,
             Some(at) => is_active(value(at)?).map_err(unusable)?,
         },

@@ -143,6 +143,21 @@ fn a_table_that_went_away_is_a_fault_of_the_database() {
     );
 }
 
+/// Where the username stood the key stands now: published under it, everybody would see it.
+#[test]
+fn a_column_is_found_where_it_stands_after_a_change_of_the_schema() {
+    let db = site();
+    db.execute_batch("CREATE TABLE keys AS SELECT key, username FROM streams").unwrap();
+    let query = "SELECT * FROM keys WHERE key = :key";
+    assert_eq!(answer(&db, query, b"benws"), allowed("benw"));
+    db.execute_batch(
+        "DROP TABLE keys;
+         CREATE TABLE keys AS SELECT rowid AS id, key, username FROM streams;",
+    )
+    .unwrap();
+    assert_eq!(answer(&db, query, b"benws"), allowed("benw"));
+}
+
 #[test]
 fn each_reason_to_stop_is_found() {
     let db = site();
