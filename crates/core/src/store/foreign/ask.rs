@@ -67,13 +67,17 @@ fn ask(
     visitor: &Visitor,
 ) -> Result<Option<Row>, StoreError> {
     let query = &statements.query;
-    let fault = |error| query.fault(path, &error);
     let unusable = |reason: String| StoreError::BadRow {
         path: path.to_owned(),
         directive: query.directive(),
         reason,
     };
-    let mut statement = query.bind(db, &Values::of(visitor)).map_err(fault)?;
+    let values = Values::of(visitor);
+    let fault = |error| match query.refuses_values(db, &error) {
+        true => unusable(format!("an error: {}", values.words(&error))),
+        false => query.fault(path, &error),
+    };
+    let mut statement = query.bind(db, &values).map_err(fault)?;
     let mut rows = statement.raw_query();
     let Some(row) = rows.next().map_err(fault)? else { return Ok(None) };
     // Known with the first row only: a `*` stands for other columns once the schema has changed.

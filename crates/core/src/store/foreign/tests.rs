@@ -124,6 +124,31 @@ fn a_row_that_cannot_be_used_is_a_fault_of_that_row() {
 }
 
 #[test]
+fn a_key_on_which_the_query_fails_is_a_fault_of_that_key() {
+    let db = site();
+    let query = "SELECT username FROM streams WHERE key = json_extract(:key, '$')";
+    let error = answer(&db, query, b"benws").unwrap_err();
+    assert!(error.concerns_one_row(), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "database \"site.db\" gives stagedoor_query an error: malformed JSON"
+    );
+    assert_eq!(answer(&db, query, b"\"benws\""), allowed("benw"));
+}
+
+#[test]
+fn a_fault_tells_no_part_of_the_key() {
+    let db = site();
+    db.execute_batch("CREATE VIRTUAL TABLE texts USING fts5(username)").unwrap();
+    let query = "SELECT username FROM texts WHERE texts MATCH :key";
+    let error = answer(&db, query, b"my-secret").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "database \"site.db\" gives stagedoor_query an error: the reason tells a part of the stream key"
+    );
+}
+
+#[test]
 fn a_number_other_than_0_is_true() {
     let db = site();
     db.execute("UPDATE streams SET is_active = 4", []).unwrap();
