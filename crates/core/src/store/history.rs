@@ -140,7 +140,9 @@ impl History {
     pub(super) fn add(&mut self, events: VecDeque<SessionEvent>) -> usize {
         self.waiting.extend(events);
         let excess = self.waiting.len().saturating_sub(MAX_WAITING);
-        self.waiting.drain(..excess);
+        // Other workers wait for that nginx has started to be written down.
+        let kept = usize::from(matches!(self.waiting.front(), Some(SessionEvent::Boot { .. })));
+        self.waiting.drain(kept..kept + excess);
         excess
     }
 
@@ -236,8 +238,9 @@ impl History {
     /// Without this event the others can be written.
     fn leave_out(&mut self, index: usize, why: Option<String>) -> Flushed {
         self.scribe.undone();
-        self.waiting.remove(index);
-        Flushed { events: 1, refused: why.into_iter().collect(), booted: false }
+        let event = self.waiting.remove(index);
+        let booted = matches!(event, Some(SessionEvent::Boot { .. }));
+        Flushed { events: 1, booted, refused: why.into_iter().collect() }
     }
 }
 

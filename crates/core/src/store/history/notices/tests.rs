@@ -9,7 +9,7 @@ use crate::key::{KeyDigest, StreamKey};
 use crate::registry::{LostStream, Owner};
 use crate::store::fixture::admission;
 use crate::store::foreign::Role;
-use crate::store::history::{EndReason, Flushed, History};
+use crate::store::history::{EndReason, Flushed, History, MAX_WAITING};
 use crate::store::layout::Layout;
 use crate::store::thread::Boot;
 use crate::store::visitor::Visitor;
@@ -237,6 +237,29 @@ fn what_a_trigger_says_of_a_key_is_not_said() {
             "stagedoor_on_start failed: the reason tells a part of the stream key, username: \"benw\""
         ]
     );
+}
+
+#[test]
+fn a_start_of_nginx_that_is_refused_is_over_nevertheless() {
+    for refuse in [
+        "CREATE TRIGGER no BEFORE UPDATE ON users BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
+        "CREATE TRIGGER no BEFORE UPDATE ON users BEGIN INSERT INTO live VALUES ('anna'); END",
+    ] {
+        let mut scene = Scene::with(START, STOP);
+        let live = "CREATE TABLE live (name REFERENCES users (name) DEFERRABLE INITIALLY DEFERRED)";
+        scene.db.execute_batch(&format!("PRAGMA foreign_keys = ON; {live}; {refuse}")).unwrap();
+        let flushed = scene.write([SessionEvent::Boot { at: second(1) }]);
+        assert!(flushed.booted && flushed.refused.len() == 1, "{flushed:?}");
+    }
+}
+
+#[test]
+fn a_start_of_nginx_is_not_dropped_for_what_comes_after() {
+    let mut scene = Scene::with(START, STOP);
+    scene.history.add([SessionEvent::Boot { at: second(1) }].into());
+    let events = (0..MAX_WAITING as u64).map(|tag| started(tag, "benw", 0));
+    assert_eq!(scene.history.add(events.collect()), 1);
+    assert!(scene.write([]).booted);
 }
 
 #[test]
