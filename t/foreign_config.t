@@ -19,7 +19,7 @@ use Test::Stagedoor;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(49);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(52);
 
 my $stagedoor = Test::Stagedoor->new($t, init => 0);
 my $db = $t->testdir() . '/site.db';
@@ -126,6 +126,17 @@ is(said(query => 'SELECT username FROM newest WHERE key = :key'),
 is(said(query => 'SELECT username FROM newest WHERE key = :user'),
     "$later does not fit stagedoor_query, which cannot run: SQLite says \"no such table: newest\"", 'nor what cannot be told without it');
 $writer->kill();
+unlink glob "$db*";
+$stagedoor->sql($SCHEMA, $db);
+Test::Process->run({ timeout => 30 }, qw(sqlite3 -batch -bail), $db, 'PRAGMA synchronous = OFF; BEGIN; ALTER TABLE boltstream_stream RENAME TO former',
+    ".shell cp $db-journal $db.journal", 'COMMIT', ".shell mv $db.journal $db-journal");
+is(said(query => $QUERY), "$later does not fit stagedoor_query, which cannot run: SQLite says \"no such table: boltstream_stream\"",
+    'nor a table that comes back with a transaction undone');
+$stagedoor->sql('SELECT 1 FROM boltstream_stream', $db);
+is(said(query => $QUERY), '', 'as its next user does');
+$stagedoor->sql('PRAGMA journal_mode = PERSIST; DELETE FROM plain', $db);
+is(said(query => 'SELECT key AS username FROM streams WHERE key = :key'),
+    '[emerg] "stagedoor_query" directive cannot run: SQLite says "no such table: streams" in site.conf:4', 'a journal that is at its end is none');
 unlink glob "$db*";
 is(said(query => $QUERY), "$later does not exist", 'a database that is missing is waited for');
 is(said(query => 'SELEC 1'), '[emerg] "stagedoor_query" directive cannot run: SQLite says "near "SELEC": syntax error" in site.conf:4', 'what is wrong anywhere is wrong');
