@@ -1,8 +1,8 @@
 //! A database of the operator's own application, asked and told by the operator's own statements.
 //!
 //! Nothing of it is changed but by those statements: not its schema, not its journal mode, and its
-//! log is its application's to empty. A key is asked in a statement of its own, and so is each live
-//! stream: no read holds up the application's writers for longer than one row takes.
+//! log is its application's to empty. A key is asked in a statement of its own, and live streams are
+//! some milliseconds' worth at a time: no read holds up the application's writers for longer.
 
 mod ask;
 mod check;

@@ -1,6 +1,7 @@
 //! The operator's query: may this key publish, and may this stream go on?
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::types::{Type, ValueRef};
@@ -13,6 +14,10 @@ use crate::store::lookup::Verdict;
 use crate::store::recheck::Admission;
 use crate::store::visitor::Visitor;
 use crate::username::Username;
+
+/// How long the application's writers may have to wait for a look at live streams, and for one query
+/// more. Where they write without a pause each turn at reading is hard to get, so it is used.
+pub(super) const HOLD: Duration = Duration::from_millis(5);
 
 /// What a row says.
 struct Row {
@@ -40,24 +45,37 @@ pub(in crate::store) fn look_up(
 /// name's, was replaced; which of an account and its key is gone, the query cannot tell.
 pub(in crate::store) fn recheck<'a, T>(
     statements: &Statements,
-    db: &Connection,
+    db: &mut Connection,
     path: &Path,
     streams: impl Iterator<Item = (T, &'a Admission)>,
 ) -> Result<Vec<(T, Stop)>, StoreError> {
     let mut stops = Vec::new();
-    for (name, admission) in streams {
-        match ask(statements, db, path, &admission.visitor) {
-            Ok(Some(row)) if row.username != admission.username => {
-                stops.push((name, Stop::KeyReplaced));
+    let mut streams = streams.peekable();
+    while streams.peek().is_some() {
+        let transaction =
+            db.transaction().map_err(|error| StoreError::from_sqlite(path, &error))?;
+        let until = Instant::now() + HOLD;
+        for (name, admission) in streams.by_ref() {
+            match ask(statements, &transaction, path, &admission.visitor) {
+                Ok(row) => stops.extend(stop(row, admission).map(|stop| (name, stop))),
+                Err(error) if error.concerns_one_row() => (),
+                Err(error) => return Err(error),
             }
-            Ok(Some(Row { is_active: true, .. })) => (),
-            Ok(Some(_)) => stops.push((name, Stop::Banned)),
-            Ok(None) => stops.push((name, Stop::KeyReplaced)),
-            Err(error) if error.concerns_one_row() => (),
-            Err(error) => return Err(error),
+            if Instant::now() >= until {
+                break;
+            }
         }
     }
     Ok(stops)
+}
+
+fn stop(row: Option<Row>, admission: &Admission) -> Option<Stop> {
+    match row {
+        Some(row) if row.username != admission.username => Some(Stop::KeyReplaced),
+        Some(Row { is_active: true, .. }) => None,
+        Some(_) => Some(Stop::Banned),
+        None => Some(Stop::KeyReplaced),
+    }
 }
 
 fn ask(

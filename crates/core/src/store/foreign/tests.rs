@@ -1,9 +1,12 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
 
+use super::ask::HOLD;
 use super::*;
 use crate::key::{KeyDigest, StreamKey};
 use crate::policy::Stop;
@@ -185,7 +188,7 @@ fn a_column_is_found_where_it_stands_after_a_change_of_the_schema() {
 
 #[test]
 fn each_reason_to_stop_is_found() {
-    let db = site();
+    let mut db = site();
     let admission = |username: &str, key: &[u8]| Admission {
         streamer_id: 0,
         username: Username::parse(username).unwrap(),
@@ -197,18 +200,44 @@ fn each_reason_to_stop_is_found() {
         ("renamed", admission("ben", b"benws")),
         ("gone", admission("anna", b"annas")),
     ];
-    let look = |db: &Connection| {
+    let look = |db: &mut Connection| {
         let streams = streams.iter().map(|(name, admission)| (*name, admission));
         recheck(&statements(QUERY), db, path(), streams)
     };
     assert_eq!(
-        look(&db).unwrap(),
+        look(&mut db).unwrap(),
         [("inactive", Stop::Banned), ("renamed", Stop::KeyReplaced), ("gone", Stop::KeyReplaced)]
     );
     db.execute("UPDATE streams SET username = NULL, is_active = 1", []).unwrap();
-    assert_eq!(look(&db).unwrap(), [("gone", Stop::KeyReplaced)]);
+    assert_eq!(look(&mut db).unwrap(), [("gone", Stop::KeyReplaced)]);
     db.execute_batch("DROP TABLE streams").unwrap();
-    assert!(look(&db).is_err());
+    assert!(look(&mut db).is_err());
+}
+
+/// With a rollback journal, the application writes between two looks, or not at all.
+#[test]
+fn streams_are_looked_at_together_but_not_for_long() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let [mut db, application] = [0, 1].map(|_| Connection::open(file.path()).unwrap());
+    application.busy_timeout(Duration::ZERO).unwrap();
+    application.execute_batch("CREATE TABLE streams (key, username, is_active)").unwrap();
+    let admission = Admission {
+        streamer_id: 0,
+        username: Username::parse("benw").unwrap(),
+        visitor: Arc::new(visitor(b"benws")),
+    };
+    let write = || application.execute("INSERT INTO streams VALUES ('zoes', 'zoe', 1)", []).is_ok();
+    let mut written = Vec::new();
+    let streams = (0..4).map(|at| {
+        written.push(write());
+        if at == 2 {
+            thread::sleep(HOLD);
+        }
+        (at, &admission)
+    });
+    let stops = recheck(&statements(QUERY), &mut db, path(), streams).unwrap();
+    assert_eq!(stops.len(), 4);
+    assert_eq!(written, [true, false, false, true]);
 }
 
 #[test]
