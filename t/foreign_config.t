@@ -19,7 +19,7 @@ use Test::Stagedoor;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(52);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(53);
 
 my $stagedoor = Test::Stagedoor->new($t, init => 0);
 my $db = $t->testdir() . '/site.db';
@@ -113,6 +113,13 @@ is(said(query => $QUERY, on_stop => 'UPDATE boltstream_stream SET started_at = N
 is(said(query => 'SELECT name AS username FROM plain WHERE key = :key'),
     '[warn] "stagedoor_query" directive reads the whole table "plain" for each key, expected an index to search in site.conf:4',
     'a query without an index');
+
+# what workers would not run
+
+$stagedoor->sql("CREATE VIEW columns AS SELECT name AS username FROM pragma_table_info('plain')", $db);
+is(said(query => 'SELECT username FROM columns WHERE username = :key'),
+    '[emerg] "stagedoor_query" directive cannot run: SQLite says "unsafe use of virtual table "pragma_table_info"" in site.conf:4',
+    'a view that reads what only statements may');
 
 # where the database cannot be looked at
 
