@@ -19,7 +19,7 @@ use Test::Stagedoor;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(53);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(55);
 
 my $stagedoor = Test::Stagedoor->new($t, init => 0);
 my $db = $t->testdir() . '/site.db';
@@ -113,6 +113,11 @@ is(said(query => $QUERY, on_stop => 'UPDATE boltstream_stream SET started_at = N
 is(said(query => 'SELECT name AS username FROM plain WHERE key = :key'),
     '[warn] "stagedoor_query" directive reads the whole table "plain" for each key, expected an index to search in site.conf:4',
     'a query without an index');
+
+is(said(query => $QUERY, on_stop => q{UPDATE plain SET key = NULL WHERE "nmae" = :username}),
+    '[warn] "stagedoor_on_stop" directive has a name in double quotes that is taken for a text, because it is no column: '
+        . 'SQLite says "no such column: "nmae" - should this be a string literal in single-quotes?" in site.conf:5', 'a misspelt column');
+is(said(query => 'SELECT "username" FROM "auth_user" WHERE "username" = :key'), '', 'one that is not');
 
 # what workers would not run
 
