@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::health::Health;
 use super::inbox::{Ask, Inbox, Work};
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::{Boot, Level, Lookup, Report, Server, Settings};
 use crate::store::connection::Database;
 use crate::store::error::StoreError;
@@ -186,6 +186,7 @@ impl<'a> Loop<'a> {
     /// Has the streams end that the database no longer allows. One that is out of order says
     /// nothing; when it is back, what it says then counts.
     fn look_after_streams(&mut self) {
+        let mut next = watch::INTERVAL;
         if self.health.is_good() {
             let Self { database, watch, history, .. } = self;
             let stops = guarded(database, |database| watch.look(database, history));
@@ -196,7 +197,10 @@ impl<'a> Loop<'a> {
                     }
                     self.watch_health.note(Ok(()))
                 }
-                Err(fault) if fault.is_passing() => None,
+                Err(fault) if fault.is_passing() => {
+                    next = RETRY / 5;
+                    None
+                }
                 Err(fault) => {
                     self.probe(Duration::ZERO);
                     // As with the history, see `flush`.
@@ -207,7 +211,7 @@ impl<'a> Loop<'a> {
                 self.log(said);
             }
         }
-        self.watch.postpone();
+        self.watch.postpone(next);
     }
 
     fn note_health(&mut self, fault: Option<&StoreError>) {
