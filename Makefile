@@ -5,6 +5,8 @@ CARGO     ?= cargo
 TESTS     ?= t/*.t
 # end-to-end tests at once: they mostly wait for pictures in real time
 TEST_JOBS ?= 2
+# how much of the fault programme: long or short
+FAULTS    ?= long
 
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
@@ -25,7 +27,7 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build tree demo run test test-browser check check-module deny env install clean
+.PHONY: help build tree demo run test test-browser faults faults-build check check-module deny env install clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -64,6 +66,19 @@ test-browser: build ## Play a stream with hls.js in Chromium, across origins
 	@tools/packages.sh test browser
 	@tools/hls-js.sh
 	prove -I t/lib t/browser/*.t
+
+faults: faults-build ## Run faults of disk, memory, clock and of the module itself; FAULTS=short in two minutes
+	@tools/packages.sh test
+	@tools/faults.sh $(FAULTS)
+
+# the module with hooks for tests, apart from the one that is installed
+faults-build: build
+	$(CARGO) build --release -p stagedoor --features test-hooks
+	@install -D -m 644 $(TARGET_DIR)/release/libngx_stagedoor_module.so objs/faults/ngx_stagedoor_module.so
+	@install -m 755 objs/stagedoor objs/faults/stagedoor
+	$(CARGO) build --release -p stagedoor-faults
+	@install -m 755 $(TARGET_DIR)/release/stagedoor-faults objs/faults/stagedoor-faults
+	$(CC) -O2 -Wall -Wextra -shared -fPIC -o objs/faults/preload.so t/faults/preload.c
 
 check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check

@@ -6,8 +6,11 @@ pub mod conf;
 pub mod event;
 pub mod file;
 pub mod guard;
+#[cfg(feature = "test-hooks")]
+pub mod hook;
 pub mod location;
 pub mod log;
+mod memory;
 pub mod module;
 pub mod phases;
 pub mod process;

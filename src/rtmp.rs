@@ -306,8 +306,11 @@ unsafe extern "C" fn connected(
     guard("a connection", ERROR, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let session = unsafe { Session::from_raw(session) };
-        if !is_needed() || session.has_known_layout() {
+        if !is_needed() {
             return OK;
+        }
+        if session.has_known_layout() {
+            return input_buffers(session);
         }
         Log::cycle().error(format_args!(
             "stagedoor: connection refused: this nginx-rtmp is not the one that the module was \
@@ -341,7 +344,13 @@ unsafe extern "C" fn set_up_message(
 ) -> ngx_int_t {
     guard("a message", OK, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
-        latency::message(unsafe { Session::from_raw(session) });
-        OK
+        let session = unsafe { Session::from_raw(session) };
+        latency::message(session);
+        input_buffers(session)
     })
+}
+
+/// nginx-rtmp does not look whether there was memory for them (ngx_rtmp_set_chunk_size).
+fn input_buffers(session: Session) -> ngx_int_t {
+    if session.has_input_buffers() { OK } else { ERROR }
 }

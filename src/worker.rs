@@ -27,6 +27,7 @@ use thiserror::Error;
 
 use crate::core::CoreConf;
 use crate::ffi::event::Timer;
+use crate::ffi::guard::guard;
 use crate::ffi::log::Log;
 use crate::ffi::process;
 use crate::ffi::wakeup::{OnWakeup, Wakeup};
@@ -104,11 +105,23 @@ pub fn start(conf: &CoreConf) {
             let log = Log::cycle();
             let starter = starter.get_or_insert_with(|| {
                 log.error(format_args!("stagedoor refuses every publish for now: {error}"));
-                Timer::new(log, || CoreConf::current().into_iter().for_each(start)).cancelable()
+                starter_of(log)
             });
             starter.set(SWEEP);
         }),
     }
+}
+
+/// Starts the worker's part later, because that could not be done now.
+pub fn start_later() {
+    STARTER.with_borrow_mut(|it| it.get_or_insert_with(|| starter_of(Log::cycle())).set(SWEEP));
+}
+
+fn starter_of(log: Log) -> Timer {
+    let start = || {
+        guard("a worker's later start", (), || CoreConf::current().into_iter().for_each(start));
+    };
+    Timer::new(log, start).cancelable().recurring(SWEEP)
 }
 
 /// Ends the worker's part: streams that it still carries end with it.
@@ -172,7 +185,7 @@ impl Worker {
         } else {
             SessionEvent::Lost { at: now, streams: Vec::new() }
         });
-        let sweeper = Timer::new(log, sweep).cancelable();
+        let sweeper = Timer::new(log, sweep).cancelable().recurring(SWEEP);
         sweeper.set(SWEEP);
         Ok(Worker {
             store,
@@ -185,11 +198,27 @@ impl Worker {
         })
     }
 
+    fn sweep(&mut self) {
+        for (owner, lost) in self.registry.sweep() {
+            Log::cycle().notice(format_args!(
+                "stagedoor: worker {} is gone; {} of its streams are free again",
+                owner.pid,
+                lost.len()
+            ));
+            // Also without a stream: the end of one may have been written nowhere yet.
+            self.mourn(lost);
+        }
+        self.end_forsaken();
+    }
+
     /// What the store thread has to say; one that has ended gets a successor.
     fn reports(&mut self) -> Vec<Report> {
         match self.store.has_ended() {
             true => process::with_signals_blocked(|| self.store.look_after()),
             false => self.store.look_after(),
+        }
+        if self.store.has_ended() {
+            self.sweeper.set(SWEEP / 2); // it died young: look again as soon as that may be
         }
         self.store.reports().collect()
     }
@@ -213,18 +242,7 @@ impl Worker {
 }
 
 fn sweep() {
-    with(|worker| {
-        for (owner, lost) in worker.registry.sweep() {
-            Log::cycle().notice(format_args!(
-                "stagedoor: worker {} is gone; {} of its streams are free again",
-                owner.pid,
-                lost.len()
-            ));
-            // Also without a stream: the end of one may have been written nowhere yet.
-            worker.mourn(lost);
-        }
-        worker.sweeper.set(SWEEP);
-    });
+    guard("a look for dead workers", None, || with(Worker::sweep));
     Answers::woken(); // a store thread that has died or is stuck says nothing by itself
 }
 

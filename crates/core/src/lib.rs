@@ -5,6 +5,7 @@
 
 pub mod counters;
 pub mod hls;
+pub mod hook;
 pub mod key;
 pub mod media;
 pub mod meter;

@@ -152,6 +152,12 @@ impl Publisher {
 
 impl Asker for Publisher {
     fn answered(&self, answer: Result<Verdict, StoreError>) {
+        self.or_closed("an answer", || self.take_answer(answer));
+    }
+}
+
+impl Publisher {
+    fn take_answer(&self, answer: Result<Verdict, StoreError>) {
         self.timer.stop();
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {

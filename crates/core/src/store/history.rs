@@ -205,6 +205,7 @@ impl History {
             }
             flushed.booted |= matches!(event, SessionEvent::Boot { .. });
         }
+        self.scribe.commits();
         transaction.commit().map_err(fault)?;
         self.waiting.drain(..batch);
         flushed.events = batch;
@@ -222,6 +223,13 @@ impl Scribe {
         match self {
             Scribe::Rows(rows) => rows.write(db, path, event),
             Scribe::Notices(notices) => notices.write(db, path, event),
+        }
+    }
+
+    /// What was written is about to come true.
+    fn commits(&mut self) {
+        if let Scribe::Rows(rows) = self {
+            rows.commits();
         }
     }
 

@@ -135,7 +135,7 @@ impl StoreThread {
         Self { inbox, life }
     }
 
-    /// Starts another thread in the place of one that has ended, one a second at most, and reports
+    /// Starts another thread in the place of one that has ended, two a second at most, and reports
     /// a thread that is stuck. Call it after each wake-up and once a second. Never blocks.
     ///
     /// The thread that ended has answered its open questions with an error. Events that it had not

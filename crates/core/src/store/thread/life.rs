@@ -11,8 +11,9 @@ use super::run::Loop;
 use super::{Level, Lookup, Report, Settings, Wake};
 use crate::store::error::StoreError;
 
-/// How often a thread is started at most: one that ends at once costs no more than this.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How soon a thread may follow the one before: one that has lived for longer is replaced at once, and
+/// one that always ends at once costs no more than a start each time that somebody looks.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// When a thread counts as stuck: nothing that it does takes longer while the disk answers.
 const STUCK: Duration = Duration::from_secs(5);
@@ -32,12 +33,7 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn begin(
-        settings: Settings,
-        lookup: Lookup,
-        inbox: Arc<Inbox>,
-        wake: Wake,
-    ) -> Self {
+    pub(super) fn begin(settings: Settings, lookup: Lookup, inbox: Arc<Inbox>, wake: Wake) -> Self {
         let (former, started) = (Former::default(), Instant::now());
         let mut life = Self { settings, lookup, inbox, wake, former, started, is_stuck: false };
         life.start();

@@ -10,6 +10,7 @@ use super::health::Health;
 use super::inbox::{Ask, Inbox, Work};
 use super::watch::Watch;
 use super::{Boot, Level, Lookup, Report, Server, Settings, Wake};
+use crate::hook;
 use crate::store::connection::Database;
 use crate::store::error::StoreError;
 use crate::store::history::{Flushed, History, SessionEvent};
@@ -110,6 +111,7 @@ impl Loop {
             if let Some(by) = closing {
                 return self.finish(by);
             }
+            hook::point("the store thread");
             self.answer_some();
             let now = Instant::now();
             if self.look_at <= now {
@@ -332,7 +334,11 @@ fn guarded<T>(
     database: &mut Database,
     work: impl FnOnce(&mut Database) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let result = catch_unwind(AssertUnwindSafe(|| work(&mut *database)))
+    let work = AssertUnwindSafe(|| {
+        hook::point("the store thread's work");
+        work(&mut *database)
+    });
+    let result = catch_unwind(work)
         .unwrap_or_else(|_| Err(StoreError::Panicked { path: database.path().to_owned() }));
     match &result {
         Err(error) if error.is_passing() => (),

@@ -138,7 +138,7 @@ fn a_key_that_waits_while_the_thread_ends_is_answered_at_once() {
 }
 
 #[test]
-fn a_thread_that_ends_again_and_again_is_started_once_a_second() {
+fn a_thread_that_ends_again_and_again_is_started_twice_a_second_at_most() {
     let (mut scene, server, _) = scene();
     scene.break_down(&server);
     server.is_armed.store(true, Ordering::SeqCst);
@@ -151,7 +151,7 @@ fn a_thread_that_ends_again_and_again_is_started_once_a_second() {
             scene.wait_until_ended();
         }
     }
-    assert!((1..=3).contains(&starts), "{starts}");
+    assert!((1..=5).contains(&starts), "{starts}");
 }
 
 #[test]

@@ -1,0 +1,299 @@
+#!/usr/bin/perl
+
+# A panic in each function that nginx calls: what was due is refused, the log says so, and
+# everything else goes on: the master, the workers, the streams that are live.  No name stays taken.
+
+use warnings;
+use strict;
+
+use Test::More;
+use Time::HiRes qw(time);
+
+BEGIN { use FindBin; chdir("$FindBin::Bin/.."); }
+
+use lib 'lib';
+use Test::Faults qw(PANIC row);
+use Test::Nginx;
+use Test::Answer qw(answer);
+use Test::RTMP;
+use Test::Stagedoor qw(wait_for);
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my @CONFIGURATION = (
+    'the main configuration', 'a directive', q(an application's configuration),
+    'the RTMP module\'s installation', q(the HTTP module's variables),
+    q(the HTTP module's installation), q(a location's configuration), q(the shared zone's set-up),
+);
+
+my %RUNNING = (
+    'a connection'              => \&begin,
+    'a handshake'               => \&begin,
+    'a message'                 => \&begin,
+    'an acknowledgement'        => \&begin,
+    'a publish'                 => \&begin,
+    'an answer'                 => \&begin,
+    'a wake-up'                 => \&begin,
+    q(a stream's end)           => \&begin_and_close,
+    q(a connection's end)       => \&begin_and_vanish,
+    q(a publish's timer)        => \&wrong_key,
+    q(a refused client's input) => \&wrong_key,
+    'a stop'                    => \&kick,
+    'a takeover'                => \&take_over,
+    'a play'                    => \&play,
+    'a look for dead workers'   => \&again,
+    'a look for takeovers'      => \&again,
+    'a reading of the meters'   => \&again,
+    q(a worker's start)         => \&kill_worker,
+    q(a worker's end)           => \&end_worker,
+    q(a worker's later start)   => \&kill_worker_twice,
+    'a variable'                => sub { answer('GET', '/hls/other/x.ts') },
+    q(a path's check)           => sub { answer('GET', '/hls/other/x.ts') },
+    q(a live stream's check)    => sub { answer('GET', '/hls/other/x.ts') },
+    q(a playlist's end)         => sub { answer('GET', '/hls/other/index.m3u8') },
+    q(an answer's headers)      => sub { answer('GET', '/hls/other/x.ts') },
+    'a status'                  => sub { answer('GET', '/status') },
+);
+
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(4 + @CONFIGURATION + keys %RUNNING);
+
+my $stagedoor = Test::Stagedoor->new($t);
+my $faults    = Test::Faults->new($t);
+
+$t->allow_alert(qr/configuration file .* test failed|nginx-rtmp|stagedoor/);
+$t->write_file_expand('nginx.conf', <<'END');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+worker_processes 2;
+
+stagedoor_db %%TESTDIR%%/db/stagedoor.db;
+
+events {
+}
+
+rtmp {
+    access_log %%TESTDIR%%/rtmp.log;
+
+    server {
+        listen 127.0.0.1:8935;
+
+        application live {
+            live on;
+            stagedoor on;
+            stagedoor_duplicate takeover;
+            stagedoor_auth_delay 100ms;
+        }
+    }
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    server {
+        listen 127.0.0.1:8080;
+
+        location /hls/ {
+            stagedoor_hls on;
+            stagedoor_hls_require_live on;
+            add_header X-Stream $stagedoor_stream;
+            alias %%TESTDIR%%/hls/;
+        }
+
+        location /status {
+            stagedoor_status;
+        }
+    }
+}
+
+END
+
+$t->write_file('hls/other/x.ts', 'media');
+$t->write_file('hls/other/index.m3u8', "#EXTM3U\n");
+my ($key, $other_key, $lasting_key) = map { $stagedoor->add($_) } qw(benw other lasting);
+
+$faults->run();
+
+###############################################################################
+
+# No function has been forgotten.
+my %named = map { $_ => 1 } named_in_source();
+is_deeply([sort keys %named], [sort @CONFIGURATION, keys %RUNNING], 'every function that nginx calls is here');
+
+my $other = Test::RTMP->new()->ready();
+is($other->publish($other_key)->{code}, 'NetStream.Publish.Start', 'a stream that is live all the while');
+$other->go_live(fps => 2);
+my $safe = $stagedoor->worker_of($other);
+
+for my $place (@CONFIGURATION) { in_configuration($place) }
+for my $place (sort keys %RUNNING) { while_running($place) }
+
+ok(!$other->is_closed() && $stagedoor->worker_of($other) == $safe, 'the stream is still live');
+is($stagedoor->status()->{live}, 1, 'and no other one is');
+
+###############################################################################
+
+# The configuration is not taken, and the server goes on with what it has.
+sub in_configuration {
+    my ($place) = @_;
+    my $master = $stagedoor->master();
+    my @workers = $stagedoor->workers(2);
+    my $before  = $faults->fired();
+    $faults->arm($place, PANIC);
+    kill HUP => $master;
+    my $fired = $faults->fires($before);
+    my $said  = wait_for(sub { said($place) }, 5);
+    wait_for(sub { 0 }, 0.3);
+    my $same = join(' ', @workers) eq join(' ', $stagedoor->workers(2));
+    row(
+        subject  => 'nginx', fault => "panic in $place, in a reload", injected => $fired ? 1 : 0,
+        expected => 'the configuration is refused, the server goes on with the former one',
+        ok       => $fired && $said && $same && kill(0, $master) && works(),
+    );
+    return;
+}
+
+sub while_running {
+    my ($place) = @_;
+    my $before = $faults->fired();
+    $faults->arm($place, PANIC);
+    my $begun = time;
+    my $is_right = eval { $RUNNING{$place}->($place) } // 0;
+    diag($@) if $@;
+    my $fired = $faults->fires($before);
+    my $ended = time;
+    my $said  = wait_for(sub { said($place) }, 2);
+    my $works = works();
+    my $safe_still = !$other->is_closed() && $stagedoor->worker_of($other) == $safe;
+    row(
+        subject  => 'nginx', fault => "panic in $place", injected => $fired ? 1 : 0,
+        expected => 'logged; the worker and its streams go on; the name is free again',
+        seen     => join(', ', map { $_->[1] ? $_->[0] : "not $_->[0]" } ['met', $fired], ['right', $is_right],
+            ['logged', $said], ['working', $works], ['safe', $safe_still]),
+        ok       => $fired && $is_right && $said && $works && $safe_still,
+        seconds  => [time - $ended],
+    );
+    return;
+}
+
+sub said { my ($place) = @_; return $stagedoor->log_lines(level => 'error', text => qr/^stagedoor: a bug stopped \Q$place\E; /) }
+
+# A stream of the streamer goes live, as with an encoder that tries again, and ends.
+sub works {
+    return wait_for(sub {
+        my $c = eval { Test::RTMP->new(timeout => 2)->ready() } or return 0;
+        my $status = $c->publish($key) // return 0;
+        $c->close();
+        return $status->{code} eq 'NetStream.Publish.Start';
+    }, 5);
+}
+
+# A publish on its way meets the panic: it goes live all the same, or the session is closed.
+sub begin {
+    my $c = Test::RTMP->new(timeout => 3);
+    my $status = eval { $c->ready()->publish($key) };
+    my $is_live = $status && $status->{code} eq 'NetStream.Publish.Start';
+    my $is_over = $is_live || $status || $c->is_closed();
+    $c->close();
+    return $is_over;
+}
+
+sub live { my ($key) = @_; my $c = Test::RTMP->new()->ready(); $c->publish($key)->{code} eq 'NetStream.Publish.Start' or die "not live\n"; return $c }
+
+sub begin_and_close {
+    my $c = live($lasting_key);
+    $c->close_stream();
+    return $c->closed_within(3);
+}
+
+sub begin_and_vanish { live($key)->close(); return 1 }
+
+sub wrong_key {
+    my $c = Test::RTMP->new(timeout => 3)->ready();
+    $c->send_publish('nobodys-key');
+    wait_for(sub { $c->statuses() || $c->is_closed() }, 3);
+    $c->go_deaf();
+    $c->send_create_stream();
+    my $is_live = grep { $_->{code} eq 'NetStream.Publish.Start' } $c->statuses();
+    $c->close() if wait_for(sub { 0 }, 1) || 1;
+    return !$is_live;
+}
+
+sub kick {
+    my $c = live($lasting_key);
+    wait_for(sub { $stagedoor->json('show', 'lasting')->{is_live} }, 3);
+    $stagedoor->run('kick', 'lasting');
+    return $c->closed_within(3);
+}
+
+sub take_over {
+    my $old = live($lasting_key);
+    wait_for(sub { 0 }, 1.1);
+    my $new = Test::RTMP->new(timeout => 3)->ready();
+    $new->send_publish($lasting_key);
+    my $is_over = wait_for(sub { $new->is_closed() || grep { $_->{code} =~ /Start/ } $new->statuses() }, 4);
+    $_->close() for $old, $new;
+    wait_for(sub { is_free('lasting') }, 3) or return 0;
+    return $is_over;
+}
+
+sub is_free { my ($name) = @_; return !grep { $_->{username} eq $name } @{$stagedoor->status()->{streams}} }
+
+sub play {
+    my $c = Test::RTMP->new(timeout => 3)->ready();
+    $c->play('other');
+    return 1;
+}
+
+# It has to come again.
+sub again {
+    my ($place) = @_;
+    my $c = live($lasting_key);
+    my $before = $faults->fired();
+    $faults->fires($before - 1, 3);
+    $before = $faults->fired();
+    $faults->arm($place, PANIC);
+    my $comes_again = $faults->fires($before, 4);
+    $c->close();
+    return $comes_again;
+}
+
+sub victim { my ($victim) = grep { $_ != $safe } $stagedoor->workers(2); return $victim }
+
+sub answered { return scalar $stagedoor->log_lines(text => qr/^stagedoor: publishes are answered from now on/) }
+
+sub kill_worker {
+    my $answered = answered();
+    $stagedoor->kill_worker(victim());
+    $stagedoor->workers(2);
+    return wait_for(sub { answered() > $answered }, 5);
+}
+
+# The second attempt to start fails as the first one.
+sub kill_worker_twice {
+    my ($place) = @_;
+    my ($before, $answered) = ($faults->fired(), answered());
+    $faults->arm(q(a worker's start), PANIC);
+    $stagedoor->kill_worker(victim());
+    $faults->fires($before);
+    $faults->arm($place, PANIC);
+    $faults->fires($before + 1);
+    return wait_for(sub { answered() > $answered }, 5);
+}
+
+sub end_worker { kill TERM => victim(); wait_for(sub { 0 }, 0.3); return scalar $stagedoor->workers(2) == 2 }
+
+sub named_in_source {
+    my @names;
+    for my $file (map { glob "../src/$_*.rs" } '', '*/', '*/*/') {
+        open my $fh, '<', $file or die "Can't open $file: $!\n";
+        my $source = do { local $/; <$fh> };
+        push @names, $source =~ /(?:guard|or_closed)\(\s*"([^"]+)"/g, $source =~ /const WHAT: &'static str = "([^"]+)"/g;
+    }
+    return @names;
+}
+
+###############################################################################
