@@ -34,7 +34,7 @@ impl Memory {
         if layout.size() > PIECE || layout.align() > align_of::<Pieces>() {
             return std::ptr::null_mut();
         }
-        let take = |used: u64| (used != u64::MAX).then(|| used | used + 1);
+        let take = |used: u64| (used != u64::MAX).then(|| used | (used + 1));
         match self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, take) {
             // SAFETY: the lowest bit that was clear is a piece's number.
             Ok(used) => unsafe {
