@@ -10,6 +10,7 @@ FAULTS    ?= long
 
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
+datadir ?= $(prefix)/share
 # where the installed nginx looks for "load_module modules/…", unless given
 modules ?= $(or $(shell nginx -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'),/usr/lib/nginx/modules)
 
@@ -27,7 +28,8 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build tree demo run test test-browser faults faults-build check check-module deny env install clean
+.PHONY: help build extras tree demo run test test-browser compare faults faults-build check check-module \
+	deny env install clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -36,11 +38,23 @@ help: ## Show the targets
 	@echo 'To build against an nginx of your own, set NGINX_SOURCE_DIR, NGINX_BUILD_DIR and'
 	@echo 'NGINX_RTMP_SOURCE_DIR: then nothing is fetched.'
 
-build: tree ## Build the module and the stagedoor command into objs/
+build: tree ## Build the module, the stagedoor command and its manual page into objs/
 	$(CARGO) build --release -p stagedoor -p stagedoor-cli
 	@install -m 644 $(TARGET_DIR)/release/libngx_stagedoor_module.so objs/ngx_stagedoor_module.so
 	@install -m 755 $(TARGET_DIR)/release/stagedoor objs/stagedoor
 	@ls -l objs/ngx_stagedoor_module.so objs/stagedoor | awk '{ printf "%s: %.1f MB\n", $$NF, $$5 / 1e6 }'
+
+	@$(MAKE) --no-print-directory extras
+
+extras: objs/stagedoor ## Write the manual page and shell completions into objs/ ("make build" does)
+	@mkdir -p objs/man objs/completions
+	@objs/stagedoor man > objs/man/stagedoor.1
+	@objs/stagedoor completions bash > objs/completions/stagedoor.bash
+	@objs/stagedoor completions zsh > objs/completions/_stagedoor
+	@objs/stagedoor completions fish > objs/completions/stagedoor.fish
+
+objs/stagedoor:
+	@$(MAKE) --no-print-directory build
 
 tree: # what the module is compiled against
 	@tools/packages.sh build
@@ -58,6 +72,7 @@ run: build ## The same set-up left running, with the URLs for OBS and a player (
 test: build ## Run all tests; TESTS='t/publish.t' picks end-to-end tests
 	@tools/packages.sh test
 	@tools/promtool.sh
+	@tools/django.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
 		set -x; $(CARGO) $$runner --workspace --exclude stagedoor
 	prove -I t/lib -j $(TEST_JOBS) $(TESTS)
@@ -66,6 +81,11 @@ test-browser: build ## Play a stream with hls.js in Chromium, across origins
 	@tools/packages.sh test browser
 	@tools/hls-js.sh
 	prove -I t/lib t/browser/*.t
+
+compare: build ## Show what on_publish callbacks and Stagedoor do in the same cases
+	@tools/packages.sh test
+	@tools/django.sh
+	@tools/compare.sh
 
 faults: faults-build ## Run faults of disk, memory, clock and of the module itself; FAULTS=short in two minutes
 	@tools/packages.sh test
@@ -105,6 +125,12 @@ install: ## Install what "make build" left (DESTDIR, prefix, modules)
 	@test -f objs/ngx_stagedoor_module.so || { echo 'run "make build" first' >&2; exit 1; }
 	install -D -m 644 objs/ngx_stagedoor_module.so $(DESTDIR)$(modules)/ngx_stagedoor_module.so
 	install -D -m 755 objs/stagedoor $(DESTDIR)$(bindir)/stagedoor
+	install -D -m 644 objs/man/stagedoor.1 $(DESTDIR)$(datadir)/man/man1/stagedoor.1
+	install -D -m 644 objs/completions/stagedoor.bash \
+		$(DESTDIR)$(datadir)/bash-completion/completions/stagedoor
+	install -D -m 644 objs/completions/_stagedoor $(DESTDIR)$(datadir)/zsh/site-functions/_stagedoor
+	install -D -m 644 objs/completions/stagedoor.fish \
+		$(DESTDIR)$(datadir)/fish/vendor_completions.d/stagedoor.fish
 
 clean: ## Remove everything that was built or fetched
 	rm -rf objs run

@@ -2,8 +2,10 @@
 //! outside of this folder decides; what lies inside only converts.
 
 pub mod answer;
+pub mod clock;
 pub mod conf;
 pub mod event;
+pub mod events;
 pub mod file;
 pub mod guard;
 #[cfg(feature = "test-hooks")]
@@ -13,6 +15,7 @@ pub mod log;
 mod memory;
 pub mod module;
 pub mod phases;
+pub mod previous;
 pub mod process;
 pub mod request;
 pub mod rtmp;

@@ -2,10 +2,14 @@
 //!
 //! ```text
 //!  encoder ──RTMP──▶ nginx-rtmp: handshake, connect, createStream
+//!                       │            rtmp/guard.rs     no message that would harm nginx-rtmp, ever;
+//!                       │                              stagedoor_core::guard
 //!                       │            rtmp/latency.rs   answers and ACKs without delay
 //!                       ▼
 //!                    command "publish"                 rtmp.rs           takes the command over
 //!                       │                              rtmp/publish.rs   one publish a session
+//!                       │                              rtmp/wiping.rs    the key is overwritten there
+//!                       ├─ attempts left? ◀─ zone      live/attempts.rs, stagedoor_core::limit
 //!                       ├─ key ─▶ store thread ─▶ SQLite
 //!                       │         worker.rs            stagedoor_core::store
 //!                       ◀─ username, or no ─┘

@@ -1,5 +1,10 @@
 //! The live registry: who is on, over all workers. The table itself is `stagedoor_core::registry`;
-//! here it meets shared memory and the processes that use it.
+//! here it meets shared memory and the processes that use it. So do the addresses that have failed
+//! to show a good key ([`attempts`]).
+
+mod attempts;
+
+pub use attempts::Attempt;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,39 +1,42 @@
-//! The RTMP side: `stagedoor`, `stagedoor_duplicate` and `stagedoor_auth_delay`, and where the module
-//! stands in nginx-rtmp.
+//! The RTMP side: `stagedoor`, `stagedoor_duplicate`, `stagedoor_auth_delay` and
+//! `stagedoor_auth_limit` ([`limit`]), and where the module stands in nginx-rtmp.
 //!
 //! Publishes are taken at the AMF command, before nginx-rtmp has logged the name or any module of
 //! its publish chain has seen it: the key never gets further than [`publish`].
 
 mod close;
+mod guard;
 mod latency;
+mod limit;
 mod publish;
+mod wiping;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
-use nginx_sys::{
-    NGX_CONF_TAKE1, ngx_array_push, ngx_chain_t, ngx_command_t, ngx_conf_t, ngx_int_t, ngx_module_t,
-};
+use nginx_sys::{NGX_CONF_TAKE1, ngx_chain_t, ngx_command_t, ngx_conf_t, ngx_int_t, ngx_module_t};
+use stagedoor_core::limit::Limit;
 use stagedoor_core::policy::Refusal;
 use thiserror::Error;
 
 use crate::core::CoreConf;
 use crate::ffi::conf::{Conf, Directive, Mistake, command, once};
+use crate::ffi::events::{Events, NoMemory};
 use crate::ffi::guard::guard;
 use crate::ffi::log::Log;
 use crate::ffi::module::{CONF_ERROR, CONF_OK, ERROR, NO_COMMAND, OK, module};
+use crate::ffi::previous::Previous;
 use crate::ffi::rtmp::{
     NGX_RTMP_APP_CONF, NGX_RTMP_CONNECT, NGX_RTMP_HANDSHAKE_DONE, NGX_RTMP_MAIN_CONF,
     NGX_RTMP_MODULE, NGX_RTMP_MSG_ACK_SIZE, NGX_RTMP_MSG_AMF_CMD, NGX_RTMP_MSG_CHUNK_SIZE,
-    NGX_RTMP_SRV_CONF, ngx_rtmp_amf_handler_t, ngx_rtmp_conf_ctx_t, ngx_rtmp_core_main_conf_t,
-    ngx_rtmp_handler_pt, ngx_rtmp_header_t, ngx_rtmp_module_t, ngx_rtmp_session_t,
+    NGX_RTMP_SRV_CONF, ngx_rtmp_conf_ctx_t, ngx_rtmp_handler_pt, ngx_rtmp_header_t,
+    ngx_rtmp_module_t, ngx_rtmp_session_t,
 };
 use crate::ffi::session::Session;
 use crate::ffi::symbols::{self, MissingSymbol, Symbols};
 use crate::live;
-use crate::worker::Duplicate;
+use crate::worker::{self, Duplicate, Flood};
 
 const DEFAULT_AUTH_DELAY: Duration = Duration::from_secs(1);
 const ANYWHERE: u32 = NGX_RTMP_MAIN_CONF | NGX_RTMP_SRV_CONF | NGX_RTMP_APP_CONF;
@@ -45,6 +48,7 @@ struct AppConf {
     enable: Option<bool>,
     duplicate: Option<Duplicate>,
     auth_delay: Option<Duration>,
+    auth_limit: Option<Option<Limit>>,
 }
 
 impl AppConf {
@@ -68,6 +72,11 @@ impl AppConf {
     fn auth_delay(&self) -> Duration {
         self.auth_delay.unwrap_or(DEFAULT_AUTH_DELAY)
     }
+
+    /// How often an address may fail, if there is a limit.
+    fn auth_limit(&self) -> Option<Limit> {
+        self.auth_limit.unwrap_or_else(|| Some(Limit::default()))
+    }
 }
 
 /// The RTMP module, known to nginx by this name.
@@ -87,10 +96,11 @@ static mut CONTEXT: ngx_rtmp_module_t = ngx_rtmp_module_t {
     merge_app_conf: Some(merge_app_conf),
 };
 
-static mut COMMANDS: [ngx_command_t; 4] = [
+static mut COMMANDS: [ngx_command_t; 5] = [
     command::<Enable>(APP_CONF),
     command::<OnDuplicate>(APP_CONF),
     command::<AuthDelay>(APP_CONF),
+    command::<limit::AuthLimit>(APP_CONF),
     NO_COMMAND,
 ];
 
@@ -155,6 +165,7 @@ unsafe extern "C" fn merge_app_conf(
         inner.enable = inner.enable.or(outer.enable);
         inner.duplicate = inner.duplicate.or(outer.duplicate);
         inner.auth_delay = inner.auth_delay.or(outer.auth_delay);
+        inner.auth_limit = inner.auth_limit.or(outer.auth_limit);
         CONF_OK
     })
 }
@@ -171,22 +182,16 @@ enum InstallError {
     Symbol(#[from] MissingSymbol),
     #[error("nginx-rtmp has no \"publish\" command to take; expected nginx-rtmp 1.2")]
     NoPublish,
-    #[error("there is no memory for the module's handlers")]
-    Memory,
+    #[error(transparent)]
+    Memory(#[from] NoMemory),
 }
 
 /// The handler of `publish` that was there: it serves applications with `stagedoor off`.
-static STOCK_PUBLISH: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static STOCK_PUBLISH: Previous<ngx_rtmp_handler_pt> = Previous::new();
 
-/// Whether publishing needs a key anywhere; where not, sessions are left wholly alone.
+/// Whether publishing needs a key anywhere; where not, sessions are guarded and otherwise left alone.
 fn is_needed() -> bool {
     CoreConf::current().is_some_and(CoreConf::is_needed)
-}
-
-fn stock_publish() -> ngx_rtmp_handler_pt {
-    let handler = STOCK_PUBLISH.load(Ordering::Relaxed);
-    // SAFETY: `take_publish` stored such a function there, or it is null, which is `None`.
-    unsafe { std::mem::transmute::<*mut c_void, ngx_rtmp_handler_pt>(handler) }
 }
 
 unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
@@ -209,49 +214,19 @@ fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
     if unsafe { ngx_stagedoor_rtmp_module.ctx_index < (*symbols.core_module).ctx_index } {
         return Err(InstallError::Order);
     }
-    // SAFETY: while its modules are set up, `cf.ctx` is nginx-rtmp's, and its core module has a
-    // main configuration.
-    let core = unsafe {
-        let ctx = (*cf.as_ptr()).ctx.cast::<ngx_rtmp_conf_ctx_t>();
-        (*ctx).main_conf.add((*symbols.core_module).ctx_index).read()
+    // SAFETY: this is the module's postconfiguration.
+    let events = unsafe { Events::of(cf, symbols) };
+    if !events.take_command("publish", on_publish, &STOCK_PUBLISH) {
+        return Err(InstallError::NoPublish);
     }
-    .cast::<ngx_rtmp_core_main_conf_t>();
-    take_publish(core)?;
-    add_handler(core, NGX_RTMP_CONNECT, connected)?;
-    add_handler(core, NGX_RTMP_HANDSHAKE_DONE, handshake_done)?;
+    wiping::install(&events)?;
+    events.add(NGX_RTMP_CONNECT, connected)?;
+    events.add(NGX_RTMP_HANDSHAKE_DONE, handshake_done)?;
     for message in [NGX_RTMP_MSG_CHUNK_SIZE, NGX_RTMP_MSG_ACK_SIZE, NGX_RTMP_MSG_AMF_CMD] {
-        add_handler(core, message, set_up_message)?;
+        events.add(message, set_up_message)?;
     }
+    guard::install(&events)?;
     install_in_chains(symbols);
-    Ok(())
-}
-
-/// Puts our handler in the place of nginx-rtmp's for `publish`; the table is hashed after this.
-fn take_publish(core: *mut ngx_rtmp_core_main_conf_t) -> Result<(), InstallError> {
-    // SAFETY: `amf` is an array of that type, set up before any module's postconfiguration.
-    let handlers = unsafe { (*core).amf.as_slice_mut::<ngx_rtmp_amf_handler_t>() };
-    let mut found = handlers.iter_mut().filter(|handler| handler.name.as_bytes() == b"publish");
-    let publish = found.next().ok_or(InstallError::NoPublish)?;
-    let ours: ngx_rtmp_handler_pt = Some(on_publish);
-    if let Some(stock) = std::mem::replace(&mut publish.handler, ours) {
-        STOCK_PUBLISH.store(stock as *mut c_void, Ordering::Relaxed);
-    }
-    Ok(())
-}
-
-fn add_handler(
-    core: *mut ngx_rtmp_core_main_conf_t,
-    event: u32,
-    handler: Handler,
-) -> Result<(), InstallError> {
-    // SAFETY: `events` has an array of handlers for each event, set up before this.
-    unsafe {
-        let place = ngx_array_push(&raw mut (*core).events[event as usize]);
-        if place.is_null() {
-            return Err(InstallError::Memory);
-        }
-        place.cast::<ngx_rtmp_handler_pt>().write(Some(handler));
-    }
     Ok(())
 }
 
@@ -263,11 +238,14 @@ fn install_in_chains(symbols: &Symbols) {
     }
 }
 
-type Handler = unsafe extern "C" fn(
-    *mut ngx_rtmp_session_t,
-    *mut ngx_rtmp_header_t,
-    *mut ngx_chain_t,
-) -> ngx_int_t;
+/// Whether a `publish` of this session is for nginx-rtmp's own handler.
+fn publishes_by_nginx(session: Session) -> bool {
+    match AppConf::of(session) {
+        _ if session.is_auto_pushed() => true,
+        Some(conf) => !conf.is_enabled(),
+        None => !is_needed(),
+    }
+}
 
 unsafe extern "C" fn on_publish(
     session: *mut ngx_rtmp_session_t,
@@ -277,22 +255,22 @@ unsafe extern "C" fn on_publish(
     guard("a publish", ERROR, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let view = unsafe { Session::from_raw(session) };
-        match (view.is_auto_pushed(), AppConf::of(view)) {
-            (false, Some(conf)) if conf.is_enabled() => {
-                publish::received(view, conf, message);
-                OK
-            }
-            (false, None) if is_needed() => {
-                view.log().warn(format_args!("stagedoor: publish refused: it came before connect"));
-                live::count(|counters| counters.refused(Refusal::InvalidKey));
-                ERROR
-            }
-            _ => match stock_publish() {
-                // SAFETY: the very call that nginx-rtmp would have made.
-                Some(stock) => unsafe { stock(session, header, message) },
-                None => ERROR,
-            },
+        if publishes_by_nginx(view) {
+            // SAFETY: the very call that nginx-rtmp would have made.
+            return STOCK_PUBLISH
+                .get()
+                .map_or(ERROR, |stock| unsafe { stock(session, header, message) });
         }
+        let Some(conf) = AppConf::of(view) else {
+            let line = format_args!("stagedoor: publish refused: it came before connect");
+            worker::warn(Flood::Unconnected, view.log(), line);
+            live::count(|counters| counters.refused(Refusal::InvalidKey));
+            return ERROR;
+        };
+        publish::received(view, conf, message);
+        // SAFETY: it has been read, and no other module is to read the key.
+        unsafe { wiping::wipe(view, message) };
+        OK
     })
 }
 
@@ -306,10 +284,8 @@ unsafe extern "C" fn connected(
     guard("a connection", ERROR, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let session = unsafe { Session::from_raw(session) };
-        if !is_needed() {
-            return OK;
-        }
         if session.has_known_layout() {
+            guard::connected(session);
             return input_buffers(session);
         }
         Log::cycle().error(format_args!(

@@ -1,12 +1,15 @@
 //! One worker's private state: its store thread, the publishes that wait for an answer, the streams
-//! that it carries ([`streams`]), and its look-out for workers that died.
+//! that it carries ([`streams`]), its look-out for workers that died, and the lines that it writes no
+//! more often than is good for the log ([`lines`]).
 //!
 //! nginx runs all of this on one thread. No function here calls into nginx-rtmp while it holds the
 //! state: what nginx-rtmp does may come back here.
 
+mod lines;
 mod meters;
 mod streams;
 
+pub use lines::{Flood, warn};
 pub use streams::{Carrier, Duplicate, LiveStream, Place, end, go_live, take_up};
 
 use std::cell::RefCell;
@@ -31,7 +34,7 @@ use crate::ffi::guard::guard;
 use crate::ffi::log::Log;
 use crate::ffi::process;
 use crate::ffi::wakeup::{OnWakeup, Wakeup};
-use crate::live::{self, Registry};
+use crate::live::{self, Attempt, Registry};
 
 /// How often a worker looks for workers that died. Their streams are free after this time at the
 /// latest; a streamer who comes back is let in at once, because a claim looks by itself.
@@ -62,10 +65,12 @@ pub enum AskError {
     Gone(#[from] StoreGone),
 }
 
-/// Who waits for an answer, and since when.
+/// Who waits for an answer, and since when. The attempt is given back unless the answer is that
+/// nobody has the key, whether anybody still waits for it or not.
 struct Question {
     asker: Weak<dyn Asker>,
     asked: Instant,
+    attempt: Attempt,
 }
 
 struct Worker {
@@ -73,6 +78,7 @@ struct Worker {
     registry: Registry,
     asking: HashMap<u64, Question>,
     streams: streams::Streams,
+    lines: lines::Lines,
     /// Tickets and session tags, never the same twice.
     last_number: u64,
     sweeper: Timer,
@@ -133,34 +139,37 @@ pub fn stop() {
     worker.store.shutdown(FLUSH);
 }
 
-/// Asks the store whether somebody may publish. The answer goes to `asker`, unless it is gone by then.
+/// Asks the store whether somebody may publish. The answer goes to `asker`, unless it is gone by then;
+/// it also says whether the attempt was a failure.
 ///
 /// # Errors
 ///
 /// [`AskError`] when there is nobody to ask.
-pub fn ask(visitor: Arc<Visitor>, asker: Weak<dyn Asker>) -> Result<Ticket, AskError> {
+pub fn ask(
+    visitor: Arc<Visitor>,
+    mut attempt: Attempt,
+    asker: Weak<dyn Asker>,
+) -> Result<Ticket, AskError> {
     let asked = with(|worker| {
         let ticket = worker.number();
         worker.store.ask(ticket, visitor)?;
-        worker.asking.insert(ticket, Question { asker, asked: Instant::now() });
+        let attempt = std::mem::take(&mut attempt);
+        worker.asking.insert(ticket, Question { asker, asked: Instant::now(), attempt });
         Ok(Ticket(ticket))
     })
     .unwrap_or(Err(AskError::NoStore));
     if asked.is_err() {
+        attempt.give_back();
         live::count(Counters::store_error);
     }
     asked
-}
-
-/// Takes a question back.
-pub fn forget(ticket: &Ticket) {
-    with(|worker| worker.asking.remove(&ticket.0));
 }
 
 /// Takes a question back whose answer takes too long.
 pub fn give_up(ticket: &Ticket) {
     let question = with(|worker| worker.asking.remove(&ticket.0)).flatten();
     if let Some(question) = question {
+        question.attempt.give_back();
         live::count(|counters| counters.answered(question.asked.elapsed(), true));
     }
 }
@@ -192,6 +201,7 @@ impl Worker {
             registry,
             asking: HashMap::new(),
             streams: streams::Streams::new(log),
+            lines: lines::Lines::default(),
             last_number: 0,
             sweeper,
             _wakeup: wakeup,
@@ -209,6 +219,7 @@ impl Worker {
             self.mourn(lost);
         }
         self.end_forsaken();
+        self.sum_up();
     }
 
     /// What the store thread has to say; one that has ended gets a successor.
@@ -254,7 +265,10 @@ impl OnWakeup for Answers {
             match report {
                 Report::Answer { ticket, verdict } => {
                     let question = with(|worker| worker.asking.remove(&ticket)).flatten();
-                    let Some(Question { asker, asked }) = question else { continue };
+                    let Some(Question { asker, asked, attempt }) = question else { continue };
+                    if verdict != Ok(Verdict::Unknown) {
+                        attempt.give_back();
+                    }
                     live::count(|counters| counters.answered(asked.elapsed(), verdict.is_err()));
                     if let Some(asker) = asker.upgrade() {
                         asker.answered(verdict);

@@ -40,6 +40,7 @@ rtmp {
         listen 127.0.0.1:8935;
 
         stagedoor on;
+        stagedoor_auth_limit off;
 
         application live {
             live on;

@@ -65,19 +65,19 @@ my ($good, $bad, $denied) = ('NetStream.Publish.Start', 'Invalid stream key', 'S
 is_deeply($stagedoor->json('init'), { database => $stagedoor->db(), status => 'created' }, 'init');
 my $key = $stagedoor->add('benw');
 like($key, qr/^[A-Za-z0-9]{24}$/, 'add prints a key');
-is(publish($key), $good, 'which works at once');
-is(publish('benw'), $bad, 'a username is no key');
-is(publish(substr $key, 0, 23), $bad, 'nor is a part of the key');
-is(publish(lc $key eq $key ? uc $key : lc $key), $bad, 'nor is it in other letters');
+is($stagedoor->told($key), $good, 'which works at once');
+is($stagedoor->told('benw'), $bad, 'a username is no key');
+is($stagedoor->told(substr $key, 0, 23), $bad, 'nor is a part of the key');
+is($stagedoor->told(lc $key eq $key ? uc $key : lc $key), $bad, 'nor is it in other letters');
 is($stagedoor->run('init')->exit_status(), 0, 'init again');
-is(publish($key), $good, 'changes nothing');
+is($stagedoor->told($key), $good, 'changes nothing');
 
 # into a pipe the key goes alone
 
 my $run = $stagedoor->run('add', 'anna');
 my ($anna) = $run->stdout() =~ /^([A-Za-z0-9]{24})\n\z/;
 $t->secret($anna);
-is(publish($anna), $good, 'a key as a script takes it');
+is($stagedoor->told($anna), $good, 'a key as a script takes it');
 is($run->stderr(), '', 'and nothing beside it');
 
 # what is refused says so and changes nothing
@@ -87,40 +87,40 @@ for my $case (['add', 'benw'], ['add', 'BENW'], ['add', '../x'], ['ban', 'nobody
     is(join(' ', $run->exit_status(), $run->stdout(), scalar(() = $run->stderr() =~ /\n/g)), '1  1', "@$case: refused, in one line");
 }
 is($stagedoor->run($_)->exit_status(), 2, "\"stagedoor $_\": wrong usage") for 'add', 'nonsense';
-is(publish($key), $good, 'the key is still good');
+is($stagedoor->told($key), $good, 'the key is still good');
 
 # rotate
 
 my $new = $stagedoor->rotate('benw');
 isnt($new, $key, 'rotate prints another key');
-is(publish($key), $bad, 'the old one is refused');
-is(publish($new), $good, 'the new one accepted');
+is($stagedoor->told($key), $bad, 'the old one is refused');
+is($stagedoor->told($new), $good, 'the new one accepted');
 my $live = Test::RTMP->new()->ready();
 $live->publish($new);
 my $newer = $stagedoor->rotate('benw');
-is(publish($newer), 'Already streaming', 'a new key does not make a second stream');
+is($stagedoor->told($newer), 'Already streaming', 'a new key does not make a second stream');
 $live->close_stream();
-ok(wait_for(sub { publish($newer) eq $good }, 2), 'when the first has ended it is good');
+ok(wait_for(sub { $stagedoor->told($newer) eq $good }, 2), 'when the first has ended it is good');
 
 # ban, unban
 
 is($stagedoor->json('ban', 'benw')->{is_active}, JSON::PP::false(), 'ban');
-is(publish($newer), $denied, 'the streamer is told');
-is(publish($anna), $good, 'another one is not concerned');
+is($stagedoor->told($newer), $denied, 'the streamer is told');
+is($stagedoor->told($anna), $good, 'another one is not concerned');
 is($stagedoor->json('unban', 'benw')->{is_active}, JSON::PP::true(), 'unban');
-is(publish($newer), $good, 'the key works again');
+is($stagedoor->told($newer), $good, 'the key works again');
 $stagedoor->do('ban', 'BenW');
-is(publish($newer), $denied, 'names are the same in capitals');
+is($stagedoor->told($newer), $denied, 'names are the same in capitals');
 $stagedoor->do('unban', 'benw');
 
 # remove
 
 is_deeply($stagedoor->json('remove', 'benw'), { username => 'benw', removed => JSON::PP::true() }, 'remove');
-is(publish($newer), $bad, 'the key is unknown');
+is($stagedoor->told($newer), $bad, 'the key is unknown');
 is_deeply([map { $_->{username} } @{$stagedoor->json('list')}], ['anna'], 'list: the others');
 my $again = $stagedoor->add('benw');
-is(publish($again), $good, 'the name is free for another');
-is(publish($newer), $bad, 'whose key the old one is not');
+is($stagedoor->told($again), $good, 'the name is free for another');
+is($stagedoor->told($newer), $bad, 'whose key the old one is not');
 
 # many at once
 
@@ -128,20 +128,6 @@ my @runs = map { Test::Process->start({ timeout => 20 }, "$Test::Nginx::OBJS/sta
 is(grep({ $_->wait(20) == 0 } @runs), 12, 'twelve at once are all added');
 my @keys = map { $_->stdout() =~ /(\w{24})/ } @runs;
 $t->secret(@keys);
-is(grep({ publish($_) eq $good } @keys), 12, 'and each key works');
-
-###############################################################################
-
-# What the streamer is told; one that is accepted ends again.
-sub publish {
-    my $c = Test::RTMP->new()->ready();
-    my $status = $c->publish(@_);
-    if ($status->{code} eq $good) {
-        $c->close_stream();
-        $c->wait_status(2, qr/Unpublish/);
-    }
-    $c->close();
-    return $status->{code} eq $good ? $good : $status->{description};
-}
+is(grep({ $stagedoor->told($_) eq $good } @keys), 12, 'and each key works');
 
 ###############################################################################

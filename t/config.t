@@ -19,7 +19,7 @@ use Test::Stagedoor;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(71);
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(92);
 
 my $stagedoor = Test::Stagedoor->new($t);
 my ($rtmp, $module) = ('load_module %%RTMP_MODULE%%;', 'load_module %%STAGEDOOR_MODULE%%;');
@@ -61,6 +61,15 @@ wrong_rtmp('stagedoor', $_, 'expected "on" or "off"') for qw(yes 1 ON '');
 wrong_rtmp('stagedoor_auth_delay', $_, 'expected a time such as "1s" or "500ms", or 0') for qw(-1 x 1y '');
 is(accepted("$rtmp\n$module\n$db rtmp { stagedoor_auth_delay 0; server { stagedoor_auth_delay 5; application live { stagedoor_auth_delay 100ms; } } }"), 1, 'stagedoor_auth_delay');
 
+my $limit = 'expected a rate such as "30r/m" or "5r/s", or "off"';
+wrong_rtmp('stagedoor_auth_limit', $_, $limit) for qw(on 30 0r/m -1r/s 1.5r/s 30r/h 99999999999r/s burst=5 '');
+for my $burst (qw(burst=0 burst=-1 burst= burst=x 10 rate=1r/s)) {
+    is(limit("1r/s $burst"), "\"stagedoor_auth_limit\" directive has the value \"$burst\", expected \"burst=\" and a whole number of at least 1 in nginx.conf:4", "a burst of $burst");
+}
+is(limit('off burst=1'), '"stagedoor_auth_limit" directive has the value "burst=1", expected nothing behind "off" in nginx.conf:4', 'off and a burst');
+is(limit('1r/s burst=1 x'), 'invalid number of arguments in "stagedoor_auth_limit" directive in nginx.conf:4', 'too much');
+is(accepted("$rtmp\n$module\n$db rtmp { stagedoor_auth_limit off; server { stagedoor_auth_limit 5r/s; application live { stagedoor_auth_limit 30r/m burst=1; } } }"), 1, 'stagedoor_auth_limit');
+
 # stagedoor_status
 
 my $formats = 'expected "html", "json" or "prometheus", and then "playlist=URL"';
@@ -88,7 +97,7 @@ for my $directive ('stagedoor_db a', 'stagedoor_zone 1m', 'stagedoor_timeout 1s'
     is(refused("$rtmp\n$module\n$directive $value;"), "invalid number of arguments in \"$name\" directive in nginx.conf:3", "$name with two values");
     is(refused("$rtmp\n$module\n\nhttp { $directive; }"), "\"$name\" directive is not allowed here in nginx.conf:4", "$name in http {}");
 }
-for my $directive ('stagedoor on', 'stagedoor_auth_delay 1s') {
+for my $directive ('stagedoor on', 'stagedoor_auth_delay 1s', 'stagedoor_auth_limit off') {
     my ($name) = split / /, $directive;
     is(refused("$rtmp\n$module\n$db\nrtmp { $directive;\n$directive; }"), "\"$name\" directive is duplicate in nginx.conf:5", "$name twice");
     is(refused("$rtmp\n$module\n$db\nrtmp { $name; }"), "invalid number of arguments in \"$name\" directive in nginx.conf:4", "$name without a value");
@@ -156,6 +165,9 @@ sub wrong_rtmp {
         _value($name, $value, $expected, 7), "$name $value");
     return;
 }
+
+# What nginx -t says about a limit.
+sub limit { my ($arguments) = @_; return refused("$rtmp\n$module\n$db\nrtmp { stagedoor_auth_limit $arguments; }") }
 
 # What nginx -t says about a status.
 sub status {

@@ -2,7 +2,8 @@
 
 # The configurations in nginx-conf/ as they are, but for paths, ports and user: nginx
 # accepts them without a word, and a stream goes in with its key and comes out by HLS
-# under the username.  The pair of origin and edge has a test of its own (hls_edge.t).
+# under the username.  The pair of origin and edge has a test of its own (hls_edge.t), and so
+# has the one in front of a Django site (django_admin.t).  What the documentation shows is part of them.
 
 use warnings;
 use strict;
@@ -26,11 +27,11 @@ select STDOUT; $| = 1;
 my @examples = qw(full smallest);
 
 my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->has_daemon('ffmpeg')->has_daemon('ffprobe')
-    ->plan(2 + 13 * @examples);
+    ->plan(4 + 13 * @examples);
 
 ###############################################################################
 
-is_deeply([examples()], [qw(edge full origin smallest)], 'the examples');
+is_deeply([examples()], [qw(django edge full origin smallest)], 'the examples');
 
 for my $name (@examples) {
     my $stagedoor = Test::Stagedoor->new($t, init => 0);
@@ -68,5 +69,20 @@ for my $name (@examples) {
     $encoder->stop();
     $t->stop();
 }
+
+is_deeply([shown_only('../README.md', '../nginx-conf/smallest.conf')], [], 'README.md shows smallest.conf');
+is_deeply([shown_only('../docs/migrating.md', '../nginx-conf/django.conf', 'django/callback.conf')], [],
+    'docs/migrating.md shows django.conf, and what it starts from');
+
+###############################################################################
+
+# The lines of configuration in a document that none of the files has.
+sub shown_only {
+    my ($document, @files) = @_;
+    my %tested = map { s/^\s+//r => 1 } map { split /\n/, slurp($_) } @files;
+    return grep { !$tested{$_} } map { s/^\s+//r } map { split /\n/ } slurp($document) =~ /```nginx\n(.*?)```/gs;
+}
+
+sub slurp { my ($file) = @_; local (@ARGV, $/) = $file; return scalar <> }
 
 ###############################################################################

@@ -108,7 +108,7 @@ is(said(query => "SELECT '\xff' AS username, :key"), "[emerg] \"stagedoor_query\
 # what could be better
 
 is(said(query => $QUERY, on_stop => 'UPDATE boltstream_stream SET started_at = NULL WHERE key = :key'),
-    '[warn] "stagedoor_on_stop" directive names the stream by its key, which is not known any more once its worker died or the key was changed, expected :username in site.conf:5',
+    '[warn] "stagedoor_on_stop" directive names the stream by its key alone, which is not known any more once its worker died or the key was changed, expected :username too in site.conf:5',
     'an end that is told by key');
 is(said(query => 'SELECT name AS username FROM plain WHERE key = :key'),
     '[warn] "stagedoor_query" directive reads the whole table "plain" for each key, expected an index to search in site.conf:4',

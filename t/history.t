@@ -13,7 +13,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Nginx;
-use Test::Proc qw(children is_running wait_exit);
+use Test::Proc qw(wait_exit);
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
 
@@ -134,10 +134,7 @@ wait_exit(delete $t->{nginx}, 5);
 $t->run();
 my %live = map { $_ => publish($_) } qw(benw carl dora);
 wait_for_rows(11);
-my @pids = ($stagedoor->master(), children($stagedoor->master()));
-kill KILL => @pids;
-wait_for(sub { !grep { is_running($_) } @pids }, 5);
-wait_exit(delete $t->{nginx}, 5);
+$stagedoor->kill_server();
 is(grep({ $_->{is_live} } @{$stagedoor->json('list')}), 3, 'kill -9 of the whole server leaves rows open');
 $t->run();
 is(end_of($_), 'crash', 'the next start closes them') for 9 .. 11;

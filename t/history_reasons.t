@@ -14,7 +14,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Nginx;
-use Test::Proc qw(children is_running wait_exit);
+use Test::Proc qw(wait_exit);
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
 
@@ -116,10 +116,7 @@ for my $end (
         $_->close() for values %$c;
     }],
     ['kill -9 of the server', 'crash', sub {
-        my @pids = ($stagedoor->master(), children($stagedoor->master()));
-        kill KILL => @pids;
-        wait_for(sub { !grep { is_running($_) } @pids }, 5);
-        wait_exit(delete $t->{nginx}, 5);
+        $stagedoor->kill_server();
         is(open_rows(), $STREAMS, 'kill -9 of the server leaves rows open until the next start');
     }, 1],
 ) {

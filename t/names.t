@@ -44,6 +44,7 @@ rtmp {
             live on;
             stagedoor on;
             stagedoor_auth_delay 0;
+            stagedoor_auth_limit off;
 
             record all;
             record_path %%TESTDIR%%/record;

@@ -22,7 +22,7 @@ select STDOUT; $| = 1;
 
 use constant { NAMES => 20, ROUNDS => 22, KILLS => { 6 => 1, 13 => 1 } };
 
-my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(27);
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(29);
 
 # Whoever is killed inside the registry is named by nginx.
 $t->allow_alert(qr/shared memory zone "stagedoor" was locked by \d+/);
@@ -51,6 +51,7 @@ rtmp {
             live on;
             stagedoor on;
             stagedoor_auth_delay 0;
+            stagedoor_auth_limit off;
         }
 
         application takeover {
@@ -81,7 +82,7 @@ $t->run();
 
 ###############################################################################
 
-my %told = map { $_ => 0 } qw(accepted invalid_key inactive already_streaming unavailable);
+my %told = map { $_ => 0 } qw(accepted invalid_key inactive already_streaming unavailable too_many_attempts);
 my %reason = (
     'Invalid stream key'                      => 'invalid_key',
     'Streaming is not allowed for this account' => 'inactive',

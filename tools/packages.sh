@@ -12,6 +12,9 @@ set -euo pipefail
 # the C interface; libclang-cpp, which comes with other packages, is another library
 has_libclang() { compgen -G '/usr/lib/llvm-*/lib/libclang[.-][0-9s]*' >/dev/null; }
 
+# Debian's python3 leaves out what environments need; another one in the PATH may have it
+has_venv() { python3 -c 'import ensurepip, venv, sqlite3' 2>/dev/null; }
+
 wanted() {
     case $1 in
         build)
@@ -25,6 +28,7 @@ wanted() {
         test)
             echo nginx libnginx-mod-rtmp perl sqlite3 curl ffmpeg gstreamer1.0-tools \
                 gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav chromium
+            has_venv || echo python3 python3-venv
             ;;
         browser)
             echo chromium

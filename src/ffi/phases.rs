@@ -1,9 +1,5 @@
 //! Where the module stands in nginx's way of a request: phase handlers and the header filter.
 
-use std::ffi::c_void;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
-
 use nginx_sys::{
     NGX_DECLINED, ngx_array_push, ngx_http_conf_ctx_t, ngx_http_core_main_conf_t,
     ngx_http_core_module, ngx_http_handler_pt, ngx_http_output_header_filter_pt,
@@ -15,6 +11,7 @@ use nginx_sys::{
 use super::conf::Conf;
 use super::guard::guard;
 use super::module::{ERROR, OK};
+use super::previous::Previous;
 use super::request::{NoMemory, Request};
 
 /// A phase of a request.
@@ -97,17 +94,13 @@ pub trait HeaderFilter {
 }
 
 /// The filter behind ours.
-static NEXT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static NEXT: Previous<ngx_http_output_header_filter_pt> = Previous::new();
 
 /// Puts the filter in front of those that are there. Called while modules are set up, once for each
 /// configuration: nginx starts with an empty chain each time.
 pub fn install_header_filter<F: HeaderFilter>() {
     // SAFETY: nginx's variable, which nobody else uses meanwhile.
-    unsafe {
-        let next = ngx_http_top_header_filter;
-        NEXT.store(next.map_or(ptr::null_mut(), |next| next as *mut c_void), Ordering::Relaxed);
-        ngx_http_top_header_filter = Some(filter::<F>);
-    }
+    unsafe { NEXT.hook(&raw mut ngx_http_top_header_filter, Some(filter::<F>)) };
 }
 
 unsafe extern "C" fn filter<F: HeaderFilter>(request: *mut ngx_http_request_t) -> ngx_int_t {
@@ -119,10 +112,6 @@ unsafe extern "C" fn filter<F: HeaderFilter>(request: *mut ngx_http_request_t) -
     if edited.is_err() {
         return ERROR;
     }
-    let next = NEXT.load(Ordering::Relaxed);
-    // SAFETY: `install_header_filter` stored such a function there, or null, which is `None`.
-    let next =
-        unsafe { std::mem::transmute::<*mut c_void, ngx_http_output_header_filter_pt>(next) };
     // SAFETY: the call that nginx makes of a filter.
-    next.map_or(OK, |next| unsafe { next(request) })
+    NEXT.get().map_or(OK, |next| unsafe { next(request) })
 }

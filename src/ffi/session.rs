@@ -1,6 +1,8 @@
 //! An RTMP session of nginx-rtmp, and what can be asked of it.
 
+pub mod input;
 mod media;
+mod receiving;
 mod socket;
 
 use std::ffi::{CStr, c_void};
@@ -16,6 +18,8 @@ use super::rtmp::{
     NGX_RTMP_DEFAULT_CHUNK_SIZE, ngx_rtmp_close_stream_t, ngx_rtmp_publish_t, ngx_rtmp_session_t,
 };
 use super::symbols::symbols;
+
+pub use receiving::Watch;
 
 /// A session. It lives until its connection's pool is destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +99,12 @@ impl Session {
     /// Its end has begun: nginx-rtmp will close it from a posted event.
     pub fn is_closing(self) -> bool {
         self.connection().destroyed() != 0
+    }
+
+    /// Whether it is connected to an application, or is this server's connection to another, which
+    /// belongs to one from the start.
+    pub fn has_application(self) -> bool {
+        !self.raw().app_conf.is_null()
     }
 
     /// The name of the application it is connected to.

@@ -1,9 +1,9 @@
-//! The shared zone: the live table's memory and the mutex that every access to it holds, and the
-//! counters, which need none.
+//! The shared zone: the memory of the live table and of the attempts, with the mutex that every
+//! access to either holds, and the counters, which need none.
 //!
 //! The mutex is the slab pool's own, because that is the one which nginx's master frees when a
 //! worker dies with it (ngx_process.c, ngx_unlock_mutexes). What the dead worker left half done is
-//! mended by [`Table::open`].
+//! mended by [`Table::open`]; attempts are whole after each store.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -14,6 +14,7 @@ use nginx_sys::{
     ngx_shmtx_unlock, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t,
 };
 use stagedoor_core::counters::Counters;
+use stagedoor_core::limit::{Attempts, Secret, Slot, slots_within};
 use stagedoor_core::registry::{Entry, Header, Owner, Shape, Table};
 
 use super::conf::{Conf, Mistake};
@@ -82,6 +83,17 @@ impl Zone {
         Some(action(&mut table))
     }
 
+    /// Runs `action` on the attempts of all addresses, alone among all processes; as short as
+    /// [`Zone::with_table`]'s. `None` if nginx has not made the zone.
+    pub fn with_attempts<T>(self, action: impl FnOnce(&mut Attempts<'_>) -> T) -> Option<T> {
+        let locked = Locked::new(self)?;
+        let Memory { secret, slots, slot_count, .. } = locked.memory();
+        // SAFETY: `init` counted so many slots into the allocation, zeroes are valid slots, and the
+        // lock is held.
+        let slots = unsafe { slice::from_raw_parts_mut(slots.as_ptr(), slot_count) };
+        Some(action(&mut Attempts::open(secret, slots)))
+    }
+
     /// The counters; `None` if nginx has not made the zone.
     pub fn counters<'a>(self) -> Option<&'a Counters> {
         // SAFETY: the zone belongs to a cycle that lives, and a process uses no zone beyond its
@@ -121,12 +133,15 @@ impl Drop for Locked {
     }
 }
 
-/// What `slab_pool.data` points to: where counters and table lie, and the table's shape. It stands in
-/// front of both in one allocation; every process has the zone at the same address.
+/// What `slab_pool.data` points to: where counters, attempts and table lie, and their sizes. It stands
+/// in front of them in one allocation; every process has the zone at the same address.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Memory {
     counters: NonNull<Counters>,
+    secret: Secret,
+    slots: NonNull<Slot>,
+    slot_count: usize,
     table: NonNull<u8>,
     shape: Shape,
 }
@@ -189,20 +204,31 @@ unsafe fn lay_out(pool: *mut ngx_slab_pool_t) -> ngx_int_t {
     unsafe {
         let bytes = (*pool).pfree * ngx_pagesize;
         let memory = NonNull::new(ngx_slab_alloc(pool, bytes).cast::<Memory>());
-        let shape =
-            Shape::within(bytes.saturating_sub(size_of::<Memory>() + size_of::<Counters>()));
-        let (Some(memory), Some(shape)) = (memory, shape) else {
+        let slot_count = slots_within(bytes);
+        let others = size_of::<Memory>() + size_of::<Counters>() + slot_count * size_of::<Slot>();
+        let (Some(memory), Some(shape)) = (memory, Shape::within(bytes.saturating_sub(others)))
+        else {
             Log::cycle().emerg(format_args!("stagedoor_zone is too small to hold a live stream"));
             return ERROR;
+        };
+        let secret = match Secret::generate() {
+            Ok(secret) => secret,
+            Err(error) => {
+                Log::cycle().emerg(format_args!("stagedoor: no random bytes: {error}"));
+                return ERROR;
+            }
         };
         memory.cast::<u8>().write_bytes(0, bytes);
         const {
             assert!(size_of::<Memory>().is_multiple_of(align_of::<Counters>()));
-            assert!(size_of::<Counters>().is_multiple_of(align_of::<Header>()));
+            assert!(size_of::<Counters>().is_multiple_of(align_of::<Slot>()));
+            assert!(size_of::<Slot>().is_multiple_of(align_of::<Header>()));
         }
-        // Zeroes are the counters' start.
+        // Zeroes are the start of counters and slots.
         let counters = memory.add(1).cast::<Counters>();
-        let parts = Memory { counters, table: counters.add(1).cast(), shape };
+        let slots = counters.add(1).cast::<Slot>();
+        let table = slots.add(slot_count).cast();
+        let parts = Memory { counters, secret, slots, slot_count, table, shape };
         memory.write(parts);
         let parts = Parts::of(parts);
         Table::create(parts.header, parts.owners, parts.buckets, parts.entries);

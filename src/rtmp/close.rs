@@ -2,18 +2,17 @@
 //! session, and for sessions that never published; the end of the session's connection, which
 //! always comes, is [`Publisher`]'s own.
 
-use std::sync::atomic::{AtomicPtr, Ordering};
-
 use nginx_sys::ngx_int_t;
 
 use super::publish::Publisher;
 use crate::ffi::guard::guard;
 use crate::ffi::module::OK;
+use crate::ffi::previous::Previous;
 use crate::ffi::rtmp::{ngx_rtmp_close_stream_pt, ngx_rtmp_close_stream_t, ngx_rtmp_session_t};
 use crate::ffi::session::Session;
 
 /// The chain behind us.
-static NEXT: AtomicPtr<std::ffi::c_void> = AtomicPtr::new(std::ptr::null_mut());
+static NEXT: Previous<ngx_rtmp_close_stream_pt> = Previous::new();
 
 /// Puts our hook in front of the close chain.
 ///
@@ -22,25 +21,16 @@ static NEXT: AtomicPtr<std::ffi::c_void> = AtomicPtr::new(std::ptr::null_mut());
 /// `head` is nginx-rtmp's variable, and modules are being set up.
 pub(super) unsafe fn install(head: *mut ngx_rtmp_close_stream_pt) {
     // SAFETY: as promised by the caller.
-    unsafe {
-        let next = head.replace(Some(closed));
-        NEXT.store(next.map_or(std::ptr::null_mut(), |f| f as *mut _), Ordering::Relaxed);
-    }
+    unsafe { NEXT.hook(head, Some(closed)) };
 }
 
 unsafe extern "C" fn closed(
     session: *mut ngx_rtmp_session_t,
     command: *mut ngx_rtmp_close_stream_t,
 ) -> ngx_int_t {
-    // SAFETY: `install` stored such a function there, or null, which is `None`.
-    let next = unsafe {
-        std::mem::transmute::<*mut std::ffi::c_void, ngx_rtmp_close_stream_pt>(
-            NEXT.load(Ordering::Relaxed),
-        )
-    };
     // The rest of the chain goes first: whoever gets the name next must find its files closed.
     // SAFETY: the very call that nginx-rtmp would have made.
-    let result = next.map_or(OK, |next| unsafe { next(session, command) });
+    let result = NEXT.get().map_or(OK, |next| unsafe { next(session, command) });
     // SAFETY: nginx-rtmp's own, valid while the session is.
     let session = unsafe { Session::from_raw(session) };
     let has_ended = guard("a stream's end", false, || {

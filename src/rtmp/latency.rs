@@ -10,10 +10,7 @@
 //! again behind each message, from a posted event.
 
 use std::cell::Cell;
-use std::ffi::c_void;
-use std::ptr;
 use std::rc::Weak;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use nginx_sys::ngx_int_t;
 
@@ -21,6 +18,7 @@ use super::publish::Publisher;
 use crate::ffi::event::Posted;
 use crate::ffi::guard::guard;
 use crate::ffi::module::OK;
+use crate::ffi::previous::Previous;
 use crate::ffi::rtmp::{ngx_rtmp_play_pt, ngx_rtmp_play_t, ngx_rtmp_session_t};
 use crate::ffi::session::Session;
 
@@ -69,7 +67,7 @@ pub(super) fn message(session: Session) {
 }
 
 /// The chain behind us.
-static NEXT_PLAY: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static NEXT: Previous<ngx_rtmp_play_pt> = Previous::new();
 
 /// Puts our hook in front of the play chain.
 ///
@@ -78,10 +76,7 @@ static NEXT_PLAY: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 /// `head` is nginx-rtmp's variable, and modules are being set up.
 pub(super) unsafe fn install(head: *mut ngx_rtmp_play_pt) {
     // SAFETY: as promised by the caller.
-    unsafe {
-        let next = head.replace(Some(play));
-        NEXT_PLAY.store(next.map_or(ptr::null_mut(), |f| f as *mut _), Ordering::Relaxed);
-    }
+    unsafe { NEXT.hook(head, Some(play)) };
 }
 
 /// A player's media goes out in many small writes that are better sent together: it gets the
@@ -100,11 +95,6 @@ unsafe extern "C" fn play(
             publisher.plays();
         }
     });
-    // SAFETY: `install` stored such a function there, or null, which is `None`; calling it is what
-    // nginx-rtmp would have done.
-    unsafe {
-        let next =
-            std::mem::transmute::<*mut c_void, ngx_rtmp_play_pt>(NEXT_PLAY.load(Ordering::Relaxed));
-        next.map_or(OK, |next| next(session, command))
-    }
+    // SAFETY: the very call that nginx-rtmp would have made.
+    NEXT.get().map_or(OK, |next| unsafe { next(session, command) })
 }

@@ -20,14 +20,14 @@ mod ending;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nginx_sys::ngx_chain_t;
 use stagedoor_core::counters::Counters;
 use stagedoor_core::key::KeyTag;
 use stagedoor_core::media::Media;
 use stagedoor_core::policy::{Refusal, Stop};
-use stagedoor_core::publish::Publish;
+use stagedoor_core::publish::{Flaw, Publish};
 use stagedoor_core::registry::Stream;
 use stagedoor_core::store::thread::EndReason;
 use stagedoor_core::store::{Admission, Visitor};
@@ -36,7 +36,7 @@ use stagedoor_core::username::Username;
 use super::latency::Latency;
 use super::{AppConf, ngx_stagedoor_rtmp_module};
 use crate::core::CoreConf;
-use crate::ffi::event::Timer;
+use crate::ffi::event::{Posted, Timer};
 use crate::ffi::guard::guard;
 use crate::ffi::session::{Attachment, Session, chunks};
 use crate::live::{self, LiveError, microseconds_since_1970};
@@ -51,6 +51,8 @@ pub(super) struct Publisher {
     timer: Timer,
     /// Its set-up phase.
     pub(super) latency: Latency,
+    /// Clears the session's buffers, once nginx-rtmp does not look at them.
+    pub(super) wiping: Posted,
     /// nginx-rtmp joins a session to one stream, as its player or its publisher
     /// (ngx_rtmp_live_module.c, ngx_rtmp_live_join): a player's publish would go nowhere.
     is_playing: Cell<bool>,
@@ -64,6 +66,8 @@ enum State {
     /// Nothing is being published.
     #[default]
     Idle,
+    /// Too many publishes of its address are being asked about.
+    Queuing { since: Instant, question: Question },
     /// The store was asked.
     Asking { ticket: Ticket, question: Question },
     /// The publish was taken back before its answer came. The session is answered once more: a
@@ -85,6 +89,9 @@ enum State {
 struct Question {
     visitor: Arc<Visitor>,
     kind: &'static str,
+    /// It may not, whatever the store says. The store is asked all the same: to whoever tries keys
+    /// out, one is like another.
+    flaw: Option<Flaw>,
 }
 
 /// A publish that the store allows.
@@ -137,6 +144,11 @@ impl Publisher {
                     }
                 }),
                 latency: Latency::new(session, me.clone()),
+                wiping: Posted::new(session.log(), move || {
+                    // SAFETY: nothing is being read while posted events run, and the event goes
+                    // with the session's connection.
+                    unsafe { session.wipe_handled_input() };
+                }),
                 is_playing: Cell::new(false),
                 is_detached: Cell::new(false),
                 stopping: Cell::new(None),
@@ -223,6 +235,9 @@ impl Publisher {
     fn expired(&self) {
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
+            (State::Queuing { since, question }, Some(conf)) => {
+                self.ask_since(since, conf, question);
+            }
             (State::Asking { ticket, question }, Some(conf)) => {
                 worker::give_up(&ticket);
                 self.refuse_late(conf, &question);

@@ -42,6 +42,10 @@ my %RUNNING = (
     'a stop'                    => \&kick,
     'a takeover'                => \&take_over,
     'a play'                    => \&play,
+    q(a command with a stream's name) => sub { Test::RTMP->new()->ready()->fc_publish($key) },
+    q(a message's check)        => \&begin,
+    q(an aggregate's check)     => sub { Test::RTMP->new()->ready()->message(type => 22, payload => "\x08" . "\0" x 10) },
+    'a look at what has come'   => \&much,
     'a look for dead workers'   => \&again,
     'a look for takeovers'      => \&again,
     'a reading of the meters'   => \&again,
@@ -167,7 +171,6 @@ sub while_running {
     my ($place) = @_;
     my $before = $faults->fired();
     $faults->arm($place, PANIC);
-    my $begun = time;
     my $is_right = eval { $RUNNING{$place}->($place) } // 0;
     diag($@) if $@;
     my $fired = $faults->fires($before);
@@ -243,6 +246,12 @@ sub take_over {
 }
 
 sub is_free { my ($name) = @_; return !grep { $_->{username} eq $name } @{$stagedoor->status()->{streams}} }
+
+sub much {
+    my $c = live($lasting_key);
+    $c->go_live(fps => 50);
+    return $c->closed_within(10);
+}
 
 sub play {
     my $c = Test::RTMP->new(timeout => 3)->ready();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 const DEFAULT_DB: &str = "/var/lib/stagedoor/stagedoor.db";
 
@@ -97,4 +97,54 @@ pub(crate) enum Command {
         #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
         limit: u32,
     },
+
+    /// Take over streamers and keys from the database of another program
+    ///
+    /// FILE is an SQLite database. It is only read, and its program goes on meanwhile.
+    /// The query returns one row for each streamer, with these columns:
+    ///
+    ///   username
+    ///   key          the stream key, or
+    ///   key_sha256   its SHA-256, as 32 bytes or 64 hex digits
+    ///   is_active    0 or 1; without this column everybody is active
+    ///
+    /// For a Django application:
+    ///
+    ///   SELECT u.username, s.key, u.is_active FROM boltstream_stream s
+    ///   JOIN auth_user u ON u.id = s.user_id
+    ///
+    /// New streamers are added. A key or flag that differs is replaced, which ends a
+    /// live stream as "rotate" and "ban" do. Streamers whom the query does not return
+    /// stay as they are. When one row cannot be imported, none is. They go to the
+    /// database that --db names, which "stagedoor init" made.
+    #[command(verbatim_doc_comment)]
+    Import {
+        /// The SELECT that returns the streamers
+        #[arg(long, value_name = "SQL")]
+        query: String,
+
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+
+        /// The database of the other program
+        file: PathBuf,
+    },
+
+    /// Print the completions for a shell
+    ///
+    /// In bash, for this session: eval "$(stagedoor completions bash)"
+    Completions { shell: Shell },
+
+    /// Print the manual page
+    ///
+    /// To read it: stagedoor man | man -l -
+    Man,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }

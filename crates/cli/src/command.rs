@@ -1,19 +1,26 @@
 //! What each command does.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use stagedoor_core::key::StreamKey;
-use stagedoor_core::store::{AdminError, Init, Session, Store, StoreError, Streamer};
-use stagedoor_core::username::{Username, UsernameError};
-use thiserror::Error;
+use stagedoor_core::store::{Init, Session, Store, Streamer};
+use stagedoor_core::username::Username;
+use zeroize::Zeroizing;
 
 use crate::args::{Args, Command};
-use crate::json;
+use crate::output::Output;
+use crate::refusal::Refusal;
 use crate::screen::{Cell, Screen, Tone};
+use crate::{completions, json, manual};
+
+mod import;
+
+pub(crate) use import::Count;
 
 /// How many sessions `show` shows.
 const LAST_SESSIONS: u32 = 10;
@@ -23,49 +30,34 @@ const LAST_SESSIONS: u32 = 10;
 const KICK_TIMEOUT: Duration = Duration::from_secs(3);
 const KICK_LOOK: Duration = Duration::from_millis(50);
 
-/// Why a command was refused, with the way on where there is one.
-#[derive(Debug, Error)]
-pub(crate) enum Refusal {
-    #[error("{0} (\"stagedoor list\" shows all)")]
-    UnknownStreamer(AdminError),
-    #[error("{0} (\"stagedoor rotate {1}\" gives them a new key)")]
-    UsernameTaken(AdminError, Username),
-    #[error("{0} (with --db or STAGEDOOR_DB elsewhere)")]
-    Missing(StoreError),
-    #[error(
-        "the stream of \"{0}\" does not end: no nginx that uses this database carries it (its \
-         next start closes the session), or its workers cannot write to the database"
-    )]
-    StillLive(String),
-    #[error(transparent)]
-    Store(AdminError),
-    #[error(transparent)]
-    Username(#[from] UsernameError),
-    #[error("the output could not be written: {0}")]
-    Output(#[from] io::Error),
-    #[error("the key could not be printed: {0} (\"stagedoor rotate {1}\" makes another one)")]
-    KeyLost(io::Error, String),
-}
+/// What is printed with a key is shorter, so that the text is not moved while it grows.
+const LARGEST_SECRET: usize = 1024;
 
-impl From<AdminError> for Refusal {
-    fn from(error: AdminError) -> Self {
-        match error {
-            AdminError::UnknownStreamer(_) => Self::UnknownStreamer(error),
-            AdminError::UsernameTaken(ref username) => {
-                let username = username.clone();
-                Self::UsernameTaken(error, username)
-            }
-            AdminError::Store(error @ StoreError::Missing { .. }) => Self::Missing(error),
-            error => Self::Store(error),
-        }
-    }
-}
-
+/// Does nothing where there is no output to say on what is done.
 pub(crate) fn run(args: &Args, screen: Screen) -> Result<(), Refusal> {
     let Args { db, json, command } = args;
-    match (Run { db, json: *json, screen }).run(command) {
-        // Whoever reads has seen enough.
-        Err(Refusal::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+    let output = Output::open().map_err(Refusal::Output)?;
+    until_nobody_reads((Run { db, json: *json, screen, output }).run(command))
+}
+
+/// The help, or the version.
+pub(crate) fn help(text: &clap::Error, screen: Screen) -> Result<(), Refusal> {
+    let text = match screen.colours {
+        true => text.render().ansi().to_string(),
+        false => text.render().to_string(),
+    };
+    let output = Output::open().map_err(Refusal::Output)?;
+    until_nobody_reads(output.print(text.as_bytes()).map_err(Refusal::Output))
+}
+
+/// Whoever reads and goes has seen enough. This is not so with a key.
+fn until_nobody_reads(result: Result<(), Refusal>) -> Result<(), Refusal> {
+    match result {
+        Err(Refusal::Output(error) | Refusal::Unreported(error))
+            if error.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            Ok(())
+        }
         result => result,
     }
 }
@@ -74,6 +66,7 @@ struct Run<'a> {
     db: &'a Path,
     json: bool,
     screen: Screen,
+    output: Output,
 }
 
 impl Run<'_> {
@@ -89,13 +82,16 @@ impl Run<'_> {
             Command::Kick { username } => self.kick(username),
             Command::Remove { username } => self.remove(username),
             Command::Sessions { username, limit } => self.sessions(username.as_deref(), *limit),
+            Command::Import { query, dry_run, file } => self.import(query, file, *dry_run),
+            Command::Completions { shell } => self.write(&completions::of(*shell)),
+            Command::Man => self.write(&manual::page().map_err(Refusal::Output)?),
         }
     }
 
     fn init(&self) -> Result<(), Refusal> {
         let (_, init) = Store::create(self.db)?;
         let path = self.db.to_string_lossy();
-        self.print(&json::Database::new(&path, init), || match init {
+        self.report(&json::Database::new(&path, init), || match init {
             Init::Created => format!("{path}: created\n"),
             Init::Updated { from, to } => format!("{path}: updated from version {from} to {to}\n"),
             Init::UpToDate => format!("{path}: is up to date\n"),
@@ -104,34 +100,44 @@ impl Run<'_> {
 
     fn add(&self, username: &str) -> Result<(), Refusal> {
         let username = Username::parse(username)?;
-        let key = self.open()?.add(&username)?;
-        self.print_key(username.as_str(), &key, "is added")
+        let mut store = self.open()?;
+        let key = store.add(&username)?;
+        let printed = self.print_key(username.as_str(), &key, "is added");
+        printed.map_err(|error| match store.take_back_added(&username, key) {
+            Ok(()) => Refusal::NotAdded(error, username),
+            Err(_) => Refusal::KeyLost(error, username.to_string()),
+        })
     }
 
     fn rotate(&self, username: &str) -> Result<(), Refusal> {
         let mut store = self.open()?;
         let username = store.show(username)?.username;
-        let key = store.rotate(&username)?;
-        self.print_key(&username, &key, "has a new key, the old one no longer works")
+        let rotated = store.rotate(&username)?;
+        let done = "has a new key, the old one no longer works";
+        let printed = self.print_key(&username, &rotated.key, done);
+        printed.map_err(|error| match store.take_back_rotated(&username, rotated) {
+            Ok(()) => Refusal::NotRotated(error, username),
+            Err(_) => Refusal::KeyLost(error, username),
+        })
     }
 
     /// The key is shown this once. Into a pipe it goes alone.
-    fn print_key(&self, username: &str, key: &StreamKey, done: &str) -> Result<(), Refusal> {
+    fn print_key(&self, username: &str, key: &StreamKey, done: &str) -> io::Result<()> {
         let key = String::from_utf8_lossy(key.expose());
-        let text = || match self.screen.is_terminal {
-            false => format!("{key}\n"),
-            true => format!(
-                "{username} {done}. The stream key, which is shown this once:\n\n    {}\n\n\
-                 In OBS, under Settings, Stream: Service \"Custom...\", Server \
-                 rtmp://YOUR-SERVER/APPLICATION,\nand this as the Stream Key.\n",
-                self.screen.paint(&key, Tone::Strong)
-            ),
-        };
-        let printed = self.print(&json::Key { username, key: &key }, text);
-        printed.map_err(|refusal| match refusal {
-            Refusal::Output(error) => Refusal::KeyLost(error, username.to_owned()),
-            refusal => refusal,
-        })
+        self.output.print(&self.text(&json::Key { username, key: &key }, || {
+            let mut text = String::with_capacity(LARGEST_SECRET);
+            let _ = match self.screen.is_terminal {
+                false => writeln!(text, "{key}"),
+                true => writeln!(
+                    text,
+                    "{username} {done}. The stream key, which is shown this once:\n\n    {}\n\n\
+                     In OBS, under Settings, Stream: Service \"Custom...\", Server \
+                     rtmp://YOUR-SERVER/APPLICATION,\nand this as the Stream Key.",
+                    *Zeroizing::new(self.screen.paint(&key, Tone::Strong))
+                ),
+            }; // a String takes everything
+            text
+        })?)
     }
 
     fn list(&self) -> Result<(), Refusal> {
@@ -176,7 +182,7 @@ impl Run<'_> {
         let mut store = self.open()?;
         store.set_active(username, is_active)?;
         let streamer = store.show(username)?;
-        self.print(&json::Streamer::new(&streamer), || match is_active {
+        self.report(&json::Streamer::new(&streamer), || match is_active {
             true => format!("{} may stream\n", streamer.username),
             false => format!("{} is banned\n", streamer.username),
         })
@@ -193,7 +199,7 @@ impl Run<'_> {
             }
             thread::sleep(KICK_LOOK);
         }
-        self.print(&json::Kicked { username: &username, kicked: true }, || {
+        self.report(&json::Kicked { username: &username, kicked: true }, || {
             format!("{username} is off the air\n")
         })
     }
@@ -202,7 +208,7 @@ impl Run<'_> {
         let mut store = self.open()?;
         let username = store.show(username)?.username;
         store.remove(&username)?;
-        self.print(&json::Removed { username: &username, removed: true }, || {
+        self.report(&json::Removed { username: &username, removed: true }, || {
             format!("{username} is removed\n")
         })
     }
@@ -259,13 +265,33 @@ impl Run<'_> {
         Ok(Store::open(self.db)?)
     }
 
+    /// Says what there is.
     fn print(&self, json: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Refusal> {
-        let text = match self.json {
-            true => serde_json::to_string_pretty(json).map_err(io::Error::from)? + "\n",
-            false => text(),
-        };
-        let mut stdout = io::stdout().lock();
-        Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?)
+        self.text(json, text).and_then(|text| self.output.print(&text)).map_err(Refusal::Output)
+    }
+
+    /// Says what was done.
+    fn report(&self, json: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Refusal> {
+        self.text(json, text).and_then(|text| self.output.print(&text)).map_err(Refusal::Unreported)
+    }
+
+    fn write(&self, text: &str) -> Result<(), Refusal> {
+        self.output.print(text.as_bytes()).map_err(Refusal::Output)
+    }
+
+    /// It may hold a key.
+    fn text(
+        &self,
+        json: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> io::Result<Zeroizing<Vec<u8>>> {
+        if !self.json {
+            return Ok(Zeroizing::new(text().into_bytes()));
+        }
+        let mut out = Zeroizing::new(Vec::with_capacity(LARGEST_SECRET));
+        serde_json::to_writer_pretty(&mut *out, json)?;
+        out.push(b'\n');
+        Ok(out)
     }
 }
 

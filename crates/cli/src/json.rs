@@ -1,7 +1,9 @@
 //! The JSON of `--json`: the names are those of the database's columns.
 
 use serde::Serialize;
-use stagedoor_core::store::{self, Init};
+use stagedoor_core::store::{self, Change, Init};
+
+use crate::command::Count;
 
 #[derive(Serialize)]
 pub(crate) struct Key<'a> {
@@ -95,5 +97,45 @@ impl<'a> Session<'a> {
             end_reason: session.end_reason.as_deref(),
             duration: session.duration,
         }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Import<'a> {
+    dry_run: bool,
+    added: usize,
+    updated: usize,
+    unchanged: usize,
+    streamers: Vec<Imported<'a>>,
+}
+
+#[derive(Serialize)]
+struct Imported<'a> {
+    username: &'a str,
+    is_active: bool,
+    status: &'static str,
+    /// Which columns differ.
+    changed: Vec<&'static str>,
+}
+
+impl<'a> Import<'a> {
+    pub(crate) fn new(dry_run: bool, streamers: &'a [store::Imported], count: Count) -> Self {
+        let Count { added, updated, unchanged } = count;
+        let streamers = streamers.iter().map(Imported::new).collect();
+        Self { dry_run, added, updated, unchanged, streamers }
+    }
+}
+
+impl<'a> Imported<'a> {
+    fn new(imported: &'a store::Imported) -> Self {
+        let store::Imported { username, is_active, change } = imported;
+        let (status, key, flag) = match *change {
+            Change::Added => ("added", false, false),
+            Change::Updated { key, is_active } => ("updated", key, is_active),
+            Change::Unchanged => ("unchanged", false, false),
+        };
+        let changed = [(key, "key_sha256"), (flag, "is_active")];
+        let changed = changed.into_iter().filter_map(|(differs, name)| differs.then_some(name));
+        Self { username, is_active: *is_active, status, changed: changed.collect() }
     }
 }

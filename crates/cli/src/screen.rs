@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Screen {
     pub(crate) is_terminal: bool,
-    colours: bool,
+    pub(crate) colours: bool,
 }
 
 /// What a cell's text means.

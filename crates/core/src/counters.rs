@@ -11,11 +11,12 @@ use crate::policy::Refusal;
 use crate::store::thread::EndReason;
 
 /// The refusals that a publish can meet, as metrics name them.
-pub const REFUSALS: [(Refusal, &str); 4] = [
+pub const REFUSALS: [(Refusal, &str); 5] = [
     (Refusal::InvalidKey, "invalid_key"),
     (Refusal::Inactive, "inactive"),
     (Refusal::AlreadyStreaming, "already_streaming"),
     (Refusal::Unavailable, "unavailable"),
+    (Refusal::TooManyAttempts, "too_many_attempts"),
 ];
 
 /// The ends that a stream can come to.
@@ -63,6 +64,7 @@ pub struct Counters {
     refused: [AtomicU64; REFUSALS.len()],
     ended: [AtomicU64; ENDS.len()],
     store_errors: AtomicU64,
+    messages_refused: AtomicU64,
     /// One for each bound, and one for what took longer.
     answers: [AtomicU64; BOUNDS.len() + 1],
     answer_nanoseconds: AtomicU64,
@@ -81,6 +83,8 @@ pub struct Totals {
     pub ended: [u64; ENDS.len()],
     /// Questions that the store did not answer, or not in time.
     pub store_errors: u64,
+    /// Messages that nginx-rtmp was not given to read.
+    pub messages_refused: u64,
     /// Questions by the time until they were answered or given up: one for each of [`BOUNDS`], and
     /// one for what took longer.
     pub answers: [u64; BOUNDS.len() + 1],
@@ -128,6 +132,11 @@ impl Counters {
         add(&self.store_errors, 1);
     }
 
+    /// A message was refused, and its session closed.
+    pub fn message_refused(&self) {
+        add(&self.messages_refused, 1);
+    }
+
     /// The values now.
     pub fn totals(&self) -> Totals {
         Totals {
@@ -136,6 +145,7 @@ impl Counters {
             refused: self.refused.each_ref().map(get),
             ended: self.ended.each_ref().map(get),
             store_errors: get(&self.store_errors),
+            messages_refused: get(&self.messages_refused),
             answers: self.answers.each_ref().map(get),
             answer_time: Duration::from_nanos(get(&self.answer_nanoseconds)),
         }
@@ -175,7 +185,10 @@ mod tests {
             counters.refused(refusal);
         }
         let totals = counters.totals();
-        assert_eq!((totals.accepted, totals.withdrawn, totals.refused), (1, 1, [1; 4]));
+        assert_eq!(
+            (totals.accepted, totals.withdrawn, totals.refused),
+            (1, 1, [1; REFUSALS.len()])
+        );
     }
 
     #[test]
@@ -200,6 +213,13 @@ mod tests {
         assert_eq!(totals.answers[BOUNDS.len() - 1..], [1, 1]);
         assert_eq!(totals.answer_time, Duration::from_micros(10_000_102));
         assert_eq!(totals.store_errors, 1);
+    }
+
+    #[test]
+    fn a_refused_message_is_counted() {
+        let counters = Counters::default();
+        counters.message_refused();
+        assert_eq!(counters.totals(), Totals { messages_refused: 1, ..Totals::default() });
     }
 
     #[test]

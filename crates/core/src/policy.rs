@@ -59,6 +59,8 @@ pub enum Refusal {
     TakenOver,
     /// Whether the key is good could not be found out.
     Unavailable,
+    /// Too many publishes from this address have failed.
+    TooManyAttempts,
 }
 
 impl Refusal {
@@ -67,9 +69,11 @@ impl Refusal {
     pub fn code(self) -> &'static CStr {
         match self {
             Refusal::InvalidKey | Refusal::AlreadyStreaming => c"NetStream.Publish.BadName",
-            Refusal::Inactive | Refusal::KeyReplaced | Refusal::Kicked | Refusal::TakenOver => {
-                c"NetStream.Publish.Denied"
-            }
+            Refusal::Inactive
+            | Refusal::KeyReplaced
+            | Refusal::Kicked
+            | Refusal::TakenOver
+            | Refusal::TooManyAttempts => c"NetStream.Publish.Denied",
             Refusal::Unavailable => c"NetStream.Failed",
         }
     }
@@ -84,11 +88,13 @@ impl Refusal {
             Refusal::Kicked => c"Stopped by the operator",
             Refusal::TakenOver => c"Replaced by a new session",
             Refusal::Unavailable => c"Temporarily unavailable, try again",
+            Refusal::TooManyAttempts => c"Too many attempts, try again later",
         }
     }
 
     /// Whether the answer is held back for `stagedoor_auth_delay`, so that keys cannot be tried
-    /// out quickly. Only a wrong key is: everybody else has proved who they are.
+    /// out quickly. Only a wrong key is: everybody else has proved who they are, or is told nothing
+    /// about the key.
     pub fn is_held_back(self) -> bool {
         self == Refusal::InvalidKey
     }
@@ -98,7 +104,7 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 7] = [
+    const ALL: [Refusal; 8] = [
         Refusal::InvalidKey,
         Refusal::Inactive,
         Refusal::AlreadyStreaming,
@@ -106,6 +112,7 @@ mod tests {
         Refusal::Kicked,
         Refusal::TakenOver,
         Refusal::Unavailable,
+        Refusal::TooManyAttempts,
     ];
 
     #[test]

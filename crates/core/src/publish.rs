@@ -7,6 +7,9 @@
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::input::{End, Input};
+use crate::key::KeyError;
+
 /// Longest name that is kept: nginx-rtmp's NGX_RTMP_MAX_NAME, less the NUL at its end.
 pub const MAX_NAME: usize = 255;
 
@@ -37,11 +40,28 @@ pub enum PublishError {
     TooLong(usize),
 }
 
+/// Why a publish has no key that could be anybody's; completes the sentence "publish refused: …".
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Flaw {
+    /// The command has none.
+    #[error(transparent)]
+    Command(#[from] PublishError),
+    /// What it has is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl From<End> for PublishError {
+    fn from(End: End) -> PublishError {
+        PublishError::Truncated
+    }
+}
+
 /// A `publish` command. The name is a secret: it is wiped when the command is dropped, and never
 /// shown.
 pub struct Publish {
-    name: Zeroizing<[u8; MAX_NAME]>,
-    name_len: usize,
+    /// On the heap: an array would leave a copy wherever the command is moved from.
+    name: Zeroizing<Vec<u8>>,
     kind: [u8; MAX_KIND],
     kind_len: usize,
 }
@@ -57,7 +77,7 @@ impl Publish {
     /// [`PublishError`] if the arguments are not those of a `publish` command, or the name is too
     /// long to be one.
     pub fn read<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Result<Publish, PublishError> {
-        let mut input = Input { chunks, current: &[] };
+        let mut input = Input::new(chunks);
         match input.byte()? {
             NUMBER => input.skip(8)?,
             found => return Err(PublishError::Type { what: "transaction", found }),
@@ -66,17 +86,18 @@ impl Publish {
             NULL | UNDEFINED => {}
             found => return Err(PublishError::Type { what: "command object", found }),
         }
-        let mut publish =
-            Publish { name: [0; MAX_NAME].into(), name_len: 0, kind: [0; MAX_KIND], kind_len: 0 };
-        match input.byte()? {
-            STRING => publish.name_len = input.string(&mut *publish.name)?,
+        let name = Zeroizing::new(vec![0; MAX_NAME]);
+        let mut publish = Publish { name, kind: [0; MAX_KIND], kind_len: 0 };
+        let len = match input.byte()? {
+            STRING => string(&mut input, &mut publish.name)?,
             found => return Err(PublishError::Type { what: "stream name", found }),
+        };
+        if len > MAX_NAME {
+            return Err(PublishError::TooLong(len));
         }
-        if publish.name_len > MAX_NAME {
-            return Err(PublishError::TooLong(publish.name_len));
-        }
+        publish.name.truncate(len);
         if input.byte() == Ok(STRING) {
-            let len = input.string(&mut publish.kind).unwrap_or(0);
+            let len = string(&mut input, &mut publish.kind).unwrap_or(0);
             publish.kind_len = if len > MAX_KIND { 0 } else { len };
         }
         Ok(publish)
@@ -84,8 +105,7 @@ impl Publish {
 
     /// The stream key: the name up to a `?`, after which encoders put arguments.
     pub fn key(&self) -> &[u8] {
-        let name = &self.name[..self.name_len];
-        name.split(|&byte| byte == b'?').next().unwrap_or_default()
+        self.name.split(|&byte| byte == b'?').next().unwrap_or_default()
     }
 
     /// The publishing type: `live`, `record` or `append`; anything else counts as `live`.
@@ -104,47 +124,14 @@ impl std::fmt::Debug for Publish {
     }
 }
 
-struct Input<'a, I> {
-    chunks: I,
-    current: &'a [u8],
-}
-
-impl<'a, I: Iterator<Item = &'a [u8]>> Input<'a, I> {
-    /// The next run of bytes, at most `limit` of them, never empty.
-    fn run(&mut self, limit: usize) -> Result<&'a [u8], PublishError> {
-        while self.current.is_empty() {
-            self.current = self.chunks.next().ok_or(PublishError::Truncated)?;
-        }
-        let (run, rest) = self.current.split_at(limit.min(self.current.len()));
-        self.current = rest;
-        Ok(run)
-    }
-
-    fn byte(&mut self) -> Result<u8, PublishError> {
-        Ok(self.run(1)?[0])
-    }
-
-    fn skip(&mut self, mut count: usize) -> Result<(), PublishError> {
-        while count > 0 {
-            count -= self.run(count)?.len();
-        }
-        Ok(())
-    }
-
-    /// Reads a string's length and bytes; keeps what fits of them. Returns the length as sent.
-    fn string(&mut self, kept: &mut [u8]) -> Result<usize, PublishError> {
-        let len = usize::from(u16::from_be_bytes([self.byte()?, self.byte()?]));
-        let mut at = 0;
-        while at < len {
-            let run = self.run(len - at)?;
-            if let Some(free) = kept.get_mut(at..) {
-                let fits = run.len().min(free.len());
-                free[..fits].copy_from_slice(&run[..fits]);
-            }
-            at += run.len();
-        }
-        Ok(len)
-    }
+/// Reads a string, and keeps what fits of it. Returns its length as sent.
+fn string<'a>(
+    input: &mut Input<'a, impl Iterator<Item = &'a [u8]>>,
+    kept: &mut [u8],
+) -> Result<usize, End> {
+    let len = input.number::<2>()?;
+    input.keep(len, kept)?;
+    Ok(len)
 }
 
 #[cfg(test)]

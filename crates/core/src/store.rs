@@ -8,6 +8,8 @@
 //! - Each nginx worker, through its [`thread::StoreThread`]: answers keys and writes session rows.
 //!   It never creates or migrates anything, and never waits for a lock to write.
 //! - `nginx -t` and the master, through [`check`]: look only, and leave no file behind.
+//! - `stagedoor import` reads that of another program through [`source`], and leaves no trace in it;
+//!   the other commands tell by it that a database is not theirs.
 //!
 //! # Locking
 //!
@@ -59,12 +61,16 @@ mod layout;
 mod lookup;
 mod recheck;
 mod schema;
+mod source;
 mod stamp;
 mod succession;
 pub mod thread;
 mod visitor;
 
-pub use admin::{AdminError, Init, Session, Store, Streamer};
+pub use admin::{
+    AdminError, BadRow, Change, ImportError, Imported, Init, QueryFault, Rotated, RowFault,
+    Session, Store, Streamer,
+};
 pub use check::{CheckError, check};
 pub use error::StoreError;
 pub use layout::Layout;

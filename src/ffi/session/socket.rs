@@ -6,6 +6,8 @@ use std::os::fd::FromRawFd;
 
 use nginx_sys::{NGX_AGAIN, ngx_connection_t, ngx_event_t, ngx_handle_read_event};
 
+use zeroize::Zeroizing;
+
 use super::Session;
 use crate::ffi::guard::guard;
 use crate::ffi::module::OK;
@@ -63,7 +65,8 @@ impl Session {
 
 unsafe extern "C" fn discard(event: *mut ngx_event_t) {
     guard("a refused client's input", (), || {
-        let mut bytes = [0u8; 4096];
+        // It may hold a key again.
+        let mut bytes = Zeroizing::new([0u8; 4096]);
         // SAFETY: nginx calls this with the read event of a connection whose data is a session;
         // both are there until the session's end, which is posted, has been handled.
         let (connection, session) = unsafe {

@@ -11,7 +11,7 @@ use super::super::AppConf;
 use super::{Publisher, State};
 use crate::ffi::log::Log;
 use crate::live;
-use crate::worker;
+use crate::worker::{self, Flood};
 
 /// How long a refused client may take to read the refusal and go, before it is cut off. A close at
 /// once would make the kernel throw the refusal away if the client has sent anything since
@@ -27,7 +27,8 @@ impl Publisher {
         key: Option<KeyTag>,
         why: impl std::fmt::Display,
     ) {
-        self.note_refusal(refusal, key, why);
+        let flood = (refusal == Refusal::TooManyAttempts).then_some(Flood::TooManyAttempts);
+        self.note_refusal(refusal, flood, key, why);
         if refusal.is_held_back() && !conf.auth_delay().is_zero() {
             self.state.replace(State::Refusing(refusal));
             self.timer.set(conf.auth_delay());
@@ -52,24 +53,22 @@ impl Publisher {
         self.session.send_error(refusal.code(), refusal.description());
     }
 
-    /// Every publish that is refused passes here once.
+    /// Every publish that is refused passes here once. The lines of a flood are not all written.
     pub(super) fn note_refusal(
         &self,
         refusal: Refusal,
+        flood: Option<Flood>,
         key: Option<KeyTag>,
         why: impl std::fmt::Display,
     ) {
         live::count(|counters| counters.refused(refusal));
         let what = refusal.description().to_string_lossy();
         let app = self.session.app();
-        let log = self.session.log();
-        match key {
-            Some(key) => log.warn(format_args!(
-                "stagedoor: publish refused: {what} ({why}), app: \"{app}\", key: {key}"
-            )),
-            None => {
-                log.warn(format_args!("stagedoor: publish refused: {what} ({why}), app: \"{app}\""))
-            }
+        let key = key.map(|key| format!(", key: {key}")).unwrap_or_default();
+        let line = format_args!("stagedoor: publish refused: {what} ({why}), app: \"{app}\"{key}");
+        match flood {
+            Some(flood) => worker::warn(flood, self.session.log(), line),
+            None => self.session.log().warn(line),
         }
     }
 
@@ -89,6 +88,10 @@ impl Publisher {
         let state = self.state.take();
         match state {
             State::Idle => {}
+            State::Queuing { .. } => {
+                self.timer.stop();
+                live::count(Counters::withdrawn);
+            }
             State::Asking { ticket, question } => {
                 let tag = question.visitor.tag();
                 self.withdraw(State::Withdrawn { ticket, question, next: None });
@@ -125,13 +128,12 @@ impl Publisher {
     }
 
     /// Goes on without a publish whose answer is still to come; a session that ends does not wait
-    /// for it.
+    /// for it. The address does: its attempt is out until then.
     fn withdraw(&self, withdrawn: State) {
         if !self.is_detached.get() && !self.session.is_closing() {
             self.state.replace(withdrawn);
-        } else if let State::Withdrawn { ticket, .. } = withdrawn {
+        } else {
             self.timer.stop();
-            worker::forget(&ticket);
             live::count(Counters::withdrawn);
         }
     }

@@ -20,21 +20,23 @@ sub examples { return map { /([^\/]+)\.conf$/ } sort glob "$dir/*.conf" }
 # Whose workers they have.
 sub example_user { return $> == 0 ? 'www-data' : getpwuid $> }
 
-# Writes the example as the nginx.conf of $t; its /var/lib/stagedoor is NAME/ in the test's
-# directory.  %arg: http, the number of the port for viewers, 8080 unless told; origin, that of
-# origin.example.com.
+# Writes the example as the nginx.conf of $t; its /var/lib/stagedoor, or its /srv, is NAME/ in the
+# test's directory.  %arg: http, the number of the port for viewers, 8080 unless told; origin, that of
+# origin.example.com; file, a configuration from elsewhere; edit, what changes its text first.
 sub adapt {
     my ($t, $name, %arg) = @_;
 
     my $user = example_user();
     my $http = $arg{http} // 8080;
-    my $conf = do { local (@ARGV, $/) = "$dir/$name.conf"; <> };
+    my $conf = do { local (@ARGV, $/) = $arg{file} // "$dir/$name.conf"; <> };
+    $conf = $arg{edit}->($conf) if $arg{edit};
     $conf =~ s{/usr/lib/nginx/modules/ngx_rtmp_module\.so}{%%RTMP_MODULE%%}g;
     $conf =~ s{/usr/lib/nginx/modules/ngx_stagedoor_module\.so}{%%STAGEDOOR_MODULE%%}g;
-    $conf =~ s{/var/lib/stagedoor\b}{%%TESTDIR%%/$name}g;
+    $conf =~ s{/(?:var/lib/stagedoor|srv)\b}{%%TESTDIR%%/$name}g;
     $conf =~ s{/var/(?:log|cache)/nginx\b}{%%TESTDIR%%}g;
     $conf =~ s{^user .*}{$> == 0 ? "user $user;" : ''}me;
     $conf =~ s{\blisten 1935;}{listen %%PORT_8935%%;}g;
+    $conf =~ s{\b127\.0\.0\.1:1935\b}{127.0.0.1:8935}g;
     $conf =~ s{\blisten 80;}{listen %%PORT_$http%%;}g;
     $conf =~ s{\borigin\.example\.com:80\b}{127.0.0.1:$arg{origin}}g if $arg{origin};
     $conf =~ s{worker_processes auto;}{worker_processes 2;};

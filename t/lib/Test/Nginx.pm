@@ -104,6 +104,7 @@ sub _has {
 
     return -e "$MODULES/ngx_rtmp_module.so" if $feature eq 'rtmp';
     return -e "$OBJS/ngx_stagedoor_module.so" && -x "$OBJS/stagedoor" if $feature eq 'stagedoor';
+    return -x "$OBJS/django-venv/bin/gunicorn" && -e "$OBJS/django.sqlite3" if $feature eq 'django';
 
     my $built = $self->{built} //= do {
         my $nginx = `$NGINX -V 2>&1`;

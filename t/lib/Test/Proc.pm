@@ -10,7 +10,7 @@ use parent 'Exporter';
 use POSIX       qw(WNOHANG _exit);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(children is_halted is_running is_shutting_down reap sockets spawn title wait_exit);
+our @EXPORT_OK = qw(children in_memory is_halted is_running is_shutting_down reap sockets spawn title wait_exit);
 
 # The pids whose parent is the given one.
 sub children {
@@ -42,6 +42,25 @@ sub is_running {
 
 # Whether a process was stopped by SIGSTOP; that takes a moment to reach it.
 sub is_halted { my ($pid) = @_; return (_read("/proc/$pid/stat") // '') =~ /\) T / }
+
+# Where these texts are in the memory that a process can write to, as [region, text]:
+# what a core of it would hold.
+sub in_memory {
+    my ($pid, @texts) = @_;
+
+    my $maps = _read("/proc/$pid/maps") // die "No memory of process $pid: $!\n";
+    open my $fh, '<:raw', "/proc/$pid/mem" or die "Can't read the memory of process $pid: $!\n";
+    my ($any) = map { qr/$_/ } join '|', map { quotemeta } @texts;
+    my @found;
+    no warnings 'portable';    # addresses have 64 bits
+    while ($maps =~ /^(\w+)-(\w+) rw\S* \S+ \S+ \S+ *(.*)/mg) {
+        my ($start, $length, $name) = (hex $1, hex($2) - hex $1, $3);
+        sysseek $fh, $start, 0 or next;
+        sysread $fh, my $bytes, $length or next;
+        while ($bytes =~ /($any)/g) { push @found, [$name || 'anonymous', $1] }
+    }
+    return @found;
+}
 
 # A process's TCP connections over IPv4, as [local port, remote port].
 sub sockets {

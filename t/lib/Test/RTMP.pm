@@ -15,7 +15,7 @@ use strict;
 use warnings;
 
 use IO::Select       ();
-use IO::Socket::INET ();
+use IO::Socket::IP   ();
 use IO::Socket::UNIX ();
 use List::Util       qw(min);
 use Scalar::Util     qw(refaddr weaken);
@@ -35,7 +35,8 @@ use constant HANDSHAKE => 1536;
 
 my %clients;
 
-# %arg: host, port, app, tc_url, timeout; from, the address to connect from;
+# %arg: host, port, app, tc_url, timeout; from, the address to connect from; proxy,
+# what a PROXY header says (https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt);
 # split, how many bytes to write at once (or code that returns it); nodelay => 0.
 sub new {
     my ($class, %arg) = @_;
@@ -73,10 +74,11 @@ sub new {
 
 sub _connect_tcp {
     my ($self) = @_;
-    my $socket = IO::Socket::INET->new(
+    my $socket = IO::Socket::IP->new(
         Proto    => 'tcp',
-        PeerAddr => "$self->{host}:$self->{port}",
-        ($self->{from} ? (LocalAddr => $self->{from}) : ()),
+        PeerHost => $self->{host},
+        PeerPort => $self->{port},
+        ($self->{from} ? (LocalHost => $self->{from}) : ()),
         Timeout  => $self->{timeout},
     ) or die "RTMP: can't connect to $self->{host}:$self->{port}: $@\n";
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1 if $self->{nodelay};
@@ -107,6 +109,7 @@ sub ready {
 sub send_handshake {
     my ($self) = @_;
     return if $self->{handshake_sent}++;
+    $self->raw("PROXY $self->{proxy}\r\n") if defined $self->{proxy};
     return $self->raw("\x03" . pack('NN', 0, 0) . join '', map { chr int rand 256 } 9 .. HANDSHAKE);
 }
 
@@ -261,6 +264,21 @@ sub set_chunk_size {
     $self->message(csid => 2, type => 1, payload => pack('N', $size), fmt => 0);
     $self->{writer}->chunk_size($size);
     return;
+}
+
+# The same for chunks that are smaller than before: nginx-rtmp loses what it has read
+# behind the message that sets them (ngx_rtmp_handler.c), so nothing is sent until it has acknowledged
+# that one. It acknowledges what it reads under the window that was set before.
+sub shrink_chunks {
+    my ($self, $size) = @_;
+    my @window = (csid => 2, type => 5, stream_id => 0, timestamp => 0, fmt => 0);
+    $self->message(@window, payload => pack 'N', 1);
+    $self->create_stream();
+    my $before = $self->{acknowledged} // -1;
+    $self->raw($self->{writer}->message(@window, payload => pack 'N', 1 << 30)
+        . $self->{writer}->message(@window, payload => pack('N', $size), type => 1));
+    $self->{writer}->chunk_size($size);
+    return $self->_wait(sub { ($self->{acknowledged} // -1) > $before });
 }
 
 # Bytes as they are.
@@ -468,6 +486,7 @@ sub _message {
 
     my ($type, $payload) = @$message{qw(type payload)};
     if ($type == 1) { $self->{reader}->chunk_size(unpack 'N', $payload) }
+    elsif ($type == 3) { $self->{acknowledged} = unpack 'N', $payload }
     elsif ($type == 4 && unpack('n', $payload) == 6) {    # a ping request
         $self->message(csid => 2, type => 4, payload => pack('n', 7) . substr($payload, 2), fmt => 0);
     }

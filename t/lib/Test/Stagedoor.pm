@@ -20,7 +20,7 @@ use JSON::PP    ();
 use Test::Answer  ();
 use Test::Nginx   ();
 use Test::Process ();
-use Test::Proc    qw(children is_halted is_running is_shutting_down sockets title);
+use Test::Proc    qw(children is_halted is_running is_shutting_down sockets title wait_exit);
 use Test::RTMP    ();
 
 our @EXPORT_OK = qw(key_tag wait_for);
@@ -83,6 +83,21 @@ sub _key {
     my $key = $self->json(@arguments)->{key};
     $self->{t}->secret($key);
     return $key;
+}
+
+# What the streamer is told who publishes with this key: a code, or the description of
+# a refusal.  The stream ends again.
+sub told {
+    my ($self, $key) = @_;
+    my $c = Test::RTMP->new()->ready();
+    my $status = $c->publish($key);
+    my $live = $status->{code} eq 'NetStream.Publish.Start';
+    if ($live) {
+        $c->close_stream();
+        $c->wait_status(2, qr/Unpublish/);
+    }
+    $c->close();
+    return $status->{$live ? 'code' : 'description'};
 }
 
 # Rows of a query as a list of hashes, from the database or another one.
@@ -223,6 +238,16 @@ sub kill_worker {
     return;
 }
 
+# kill -9 of the whole server; returns when all of it is gone, and it can be started again.
+sub kill_server {
+    my ($self) = @_;
+    my @pids = ($self->master(), children($self->master()));
+    kill KILL => @pids;
+    wait_for(sub { !grep { is_running($_) } @pids }, 5) or die "kill_server: @pids do not die\n";
+    wait_exit(delete $self->{t}{nginx}, 5);
+    return;
+}
+
 ###############################################################################
 # The log
 
@@ -232,6 +257,16 @@ sub wait_for_ends {
     my ($self, $username) = @_;
     my $of = sub { scalar $self->log_lines(text => qr/stagedoor: publish $_[0].*username: "\Q$username\E"/) };
     return wait_for(sub { $of->('accepted') == $of->('(?:ended|stopped)') }, 5);
+}
+
+# How many refusals the log tells of, those included that it only counts.
+sub refusals_logged {
+    my ($self, $pattern) = @_;
+    my $count = 0;
+    for my $line (map { $_->{text} } $self->log_lines(level => 'warn', text => $pattern)) {
+        $count += $line =~ /^stagedoor: (?:publish refused|(\d+) more publishes refused):/ ? $1 // 1 : 0;
+    }
+    return $count;
 }
 
 # The lines of an error log as {time, level, pid, connection, text}, those that

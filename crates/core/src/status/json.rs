@@ -37,6 +37,7 @@ fn write(out: &mut String, status: &Status, playlists: &PlaylistUrl) -> fmt::Res
         totals.answer_time.as_secs_f64(),
         totals.store_errors
     )?;
+    write!(out, "\"messages_refused\":{},", totals.messages_refused)?;
     write!(out, "\"streams\":[")?;
     for (index, listed) in status.streams.iter().enumerate() {
         out.push_str(if index > 0 { ",\n" } else { "\n" });

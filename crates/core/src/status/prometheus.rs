@@ -54,6 +54,14 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
         "Keys that the database could not be asked about, or not in time.",
     )?;
     writeln!(out, "{name} {}", totals.store_errors)?;
+    let name = "stagedoor_messages_refused_total";
+    family(
+        out,
+        name,
+        "counter",
+        "Messages that nginx-rtmp must not read; their sessions were closed.",
+    )?;
+    writeln!(out, "{name} {}", totals.messages_refused)?;
 
     streams(out, status)
 }

@@ -34,6 +34,7 @@ fn status(streams: Vec<Listed>) -> Status {
     counters.ended(EndReason::Closed, 1);
     counters.answered(Duration::from_micros(80), false);
     counters.answered(Duration::from_secs(7), true);
+    counters.message_refused();
     Status { now: 1_700_000_012_500_000, capacity: 3000, streams, totals: counters.totals() }
 }
 
@@ -61,13 +62,16 @@ fn json_says_what_was_counted() {
         json.starts_with(
             "{\"now\":\"2023-11-14 22:13:32.500000\",\"live\":0,\"capacity\":3000,\"bitrate\":0,\
          \"publishes\":{\"accepted\":2,\"refused\":1,\"withdrawn\":1},\
-         \"refusals\":{\"invalid_key\":1,\"inactive\":0,\"already_streaming\":0,\"unavailable\":0},\
+         \"refusals\":{\"invalid_key\":1,\"inactive\":0,\"already_streaming\":0,\"unavailable\":0,\
+         \"too_many_attempts\":0},\
          \"ends\":{\"closed_by_client\":1,\"connection_lost\":0,"
         ),
         "{json}"
     );
     assert!(
-        json.contains("\"store\":{\"answers\":2,\"seconds\":7.00008,\"errors\":1},\"streams\":[")
+        json.contains(
+            "\"store\":{\"answers\":2,\"seconds\":7.00008,\"errors\":1},\"messages_refused\":1,\"streams\":["
+        )
     );
 }
 
@@ -102,6 +106,12 @@ fn a_histogram_counts_up_to_all_answers() {
     ] {
         assert!(metrics.contains(&format!("\n{name}{line}\n")), "{line}\n{metrics}");
     }
+}
+
+#[test]
+fn metrics_count_refused_messages() {
+    let metrics = written(Format::Prometheus, Vec::new());
+    assert!(metrics.contains("\nstagedoor_messages_refused_total 1\n"), "{metrics}");
 }
 
 #[test]

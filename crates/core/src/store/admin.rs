@@ -6,20 +6,25 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior,
-    params,
+    Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params,
 };
 use thiserror::Error;
 
 use super::connection::connect;
 use super::error::StoreError;
 use super::schema;
+use super::source;
 use super::succession::Heir;
-use crate::key::{KeyError, StreamKey};
+use crate::key::KeyError;
 use crate::timestamp;
 use crate::username::Username;
 
 mod file;
+mod import;
+mod keys;
+
+pub use import::{BadRow, Change, ImportError, Imported, QueryFault, RowFault};
+pub use keys::Rotated;
 
 /// How long a command waits for another process to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +46,8 @@ pub enum AdminError {
     NoDirectory(PathBuf),
     #[error("database \"{path}\" cannot be created: {reason}")]
     NotCreated { path: PathBuf, reason: String },
+    #[error("database \"{0}\" is that of another program")]
+    Foreign(PathBuf),
 }
 
 /// What [`Store::create`] found to do.
@@ -110,14 +117,19 @@ impl Store {
     }
 
     fn connect(path: &Path) -> Result<Self, AdminError> {
-        Self::connect_to(path).map_err(|error| file::advise(path, error).into())
+        let advise = |error| AdminError::from(file::advise(path, error));
+        let real = file::resolve(path).map_err(advise)?;
+        // Before it is opened for writing, which would put its log into it, or undo a transaction.
+        if source::is_foreign(&real) {
+            return Err(AdminError::Foreign(path.to_owned()));
+        }
+        Self::connect_to(path, &real).map_err(advise)
     }
 
-    fn connect_to(path: &Path) -> Result<Self, StoreError> {
+    fn connect_to(path: &Path, real: &Path) -> Result<Self, StoreError> {
         let fault = |error| StoreError::from_sqlite(path, &error);
-        let real = file::resolve(path)?;
-        let id = Heir::settle_patiently(&real)?;
-        let db = connect(&real, id, BUSY_TIMEOUT, OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
+        let id = Heir::settle_patiently(real)?;
+        let db = connect(real, id, BUSY_TIMEOUT, OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
         Ok(Self { db, path: path.to_owned() })
     }
@@ -139,24 +151,6 @@ impl Store {
         Ok((self, init))
     }
 
-    /// Adds an active streamer and returns their key, which is nowhere else from now on.
-    pub fn add(&mut self, username: &Username) -> Result<StreamKey, AdminError> {
-        let key = StreamKey::generate()?;
-        let added = self.db.execute(
-            "INSERT INTO streamers (username, key_sha256, created_at, key_changed_at)
-             VALUES (?1, ?2, ?3, ?3)",
-            params![username.as_str(), key.digest().as_bytes(), now()],
-        );
-        match added {
-            Ok(_) => Ok(key),
-            // Of the unique columns it is never the digest of a fresh key that is there already.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                Err(AdminError::UsernameTaken(username.clone()))
-            }
-            Err(error) => Err(self.fault(&error).into()),
-        }
-    }
-
     /// All streamers, by username.
     pub fn list(&self) -> Result<Vec<Streamer>, AdminError> {
         let sql = format!("{STREAMERS} ORDER BY username");
@@ -171,18 +165,6 @@ impl Store {
         found
             .map_err(|error| self.fault(&error))?
             .ok_or_else(|| AdminError::UnknownStreamer(username.to_owned()))
-    }
-
-    /// Gives the streamer a new key; the old one is good for nothing from now on.
-    pub fn rotate(&mut self, username: &str) -> Result<StreamKey, AdminError> {
-        let key = StreamKey::generate()?;
-        let digest = key.digest();
-        self.change(
-            username,
-            "UPDATE streamers SET key_sha256 = ?2, key_changed_at = ?3 WHERE username = ?1",
-            params![username, digest.as_bytes(), now()],
-        )?;
-        Ok(key)
     }
 
     /// Says whether the streamer may stream.

@@ -249,7 +249,7 @@ pub(super) fn connect_immutable(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(immutable_uri(path), flags).map_err(|error| {
+    Connection::open_with_flags(uri(path, "immutable=1"), flags).map_err(|error| {
         // SQLite says that it cannot open a URI; the system says why.
         match File::open(path) {
             Err(reason) => StoreError::from_io(path, &reason),
@@ -265,8 +265,9 @@ fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "trusted_schema", false)
 }
 
-/// The path as a URI (<https://www.sqlite.org/uri.html>): all bytes but the plainest are escaped.
-fn immutable_uri(path: &Path) -> String {
+/// The path as a URI (<https://www.sqlite.org/uri.html>) with a query, such as `immutable=1`: all
+/// bytes of the path but the plainest are escaped.
+pub(super) fn uri(path: &Path, query: &str) -> String {
     let mut uri = String::from("file:");
     for &byte in path.as_os_str().as_bytes() {
         match byte {
@@ -276,6 +277,5 @@ fn immutable_uri(path: &Path) -> String {
             _ => uri.push_str(&format!("%{byte:02x}")),
         }
     }
-    uri.push_str("?immutable=1");
-    uri
+    uri + "?" + query
 }

@@ -171,9 +171,9 @@
   }
 
   function showCounters() {
-    const { publishes, refusals, ends, store } = status;
+    const { publishes, refusals, ends, store, messages_refused: messages } = status;
     const named = (counts) => Object.entries(counts).map(([name, n]) => [words(name), n]);
-    list('publishes', named(publishes));
+    list('publishes', [...named(publishes), ['Messages refused', messages, messages ? 'bad' : '']]);
     list('refusals', named(refusals).map(([name, n]) => [name, n, n && name === 'Unavailable' ? 'bad' : '']));
     list('ends', named(ends).filter(([, n]) => n));
     list('store', [

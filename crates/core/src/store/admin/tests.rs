@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use super::*;
 use crate::key::KeyDigest;
 use crate::store::fixture::Fixture;
+use crate::store::stamp::side_file;
 
 fn name(text: &str) -> Username {
     Username::parse(text).unwrap()
@@ -87,11 +88,21 @@ fn opening_creates_nothing() {
 }
 
 #[test]
-fn the_database_of_another_program_is_not_initialised() {
+fn the_database_of_another_program_is_left_alone() {
     let fixture = Fixture::empty();
-    fixture.raw().execute_batch("CREATE TABLE auth_user (id)").unwrap();
-    let error = Store::create(fixture.path()).unwrap_err();
-    assert!(matches!(error, AdminError::Store(StoreError::WrongSchema { .. })), "{error}");
+    let program = fixture.raw();
+    program.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE auth_user (id)").unwrap();
+    let copy = Fixture::empty();
+    for suffix in ["", "-wal"] {
+        fs::copy(side_file(fixture.path(), suffix), side_file(copy.path(), suffix)).unwrap();
+    }
+    let bytes = || copy.files().iter().map(|name| fs::read(copy.beside(name)).unwrap()).collect();
+    let before: Vec<Vec<u8>> = bytes();
+    let errors = [Store::create(copy.path()).unwrap_err(), Store::open(copy.path()).unwrap_err()];
+    for error in errors {
+        assert!(matches!(error, AdminError::Foreign(_)), "{error}");
+    }
+    assert!(bytes() == before && before.len() == 2);
 }
 
 #[test]
@@ -119,12 +130,38 @@ fn rotating_replaces_the_key_and_says_when() {
     let fixture = Fixture::new();
     let old = fixture.add("benw");
     let before = fixture.store().show("benw").unwrap();
-    let new = fixture.store().rotate("benw").unwrap();
+    let new = fixture.store().rotate("benw").unwrap().key;
     assert_ne!(new.digest(), old);
     assert_eq!(digest_in(&fixture), new.digest().as_bytes());
     let after = fixture.store().show("benw").unwrap();
     assert_eq!(before.created_at, after.created_at);
     assert!(before.key_changed_at < after.key_changed_at);
+}
+
+#[test]
+fn a_key_that_was_not_handed_over_leaves_everything_as_it_was() {
+    let fixture = Fixture::new();
+    let old = fixture.add("benw");
+    let mut store = fixture.store();
+    let before = store.list().unwrap();
+    let rotated = store.rotate("benw").unwrap();
+    store.take_back_rotated("benw", rotated).unwrap();
+    let key = store.add(&name("anna")).unwrap();
+    store.take_back_added(&name("anna"), key).unwrap();
+    assert_eq!(store.list().unwrap(), before);
+    assert_eq!(digest_in(&fixture), old.as_bytes());
+}
+
+#[test]
+fn a_key_that_somebody_else_replaced_is_not_taken_back() {
+    let fixture = Fixture::new();
+    let mut store = fixture.store();
+    let added = store.add(&name("benw")).unwrap();
+    let rotated = store.rotate("benw").unwrap();
+    let last = fixture.store().rotate("benw").unwrap().key;
+    store.take_back_added(&name("benw"), added).unwrap_err();
+    store.take_back_rotated("benw", rotated).unwrap_err();
+    assert_eq!(digest_in(&fixture), last.digest().as_bytes());
 }
 
 #[test]

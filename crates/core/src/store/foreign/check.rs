@@ -40,8 +40,8 @@ impl StatementError {
 #[derive(Clone, Debug, ThisError, PartialEq, Eq)]
 pub enum Advice {
     #[error(
-        "\"{directive}\" directive names the stream by its key, which is not known any more once its \
-         worker died or the key was changed, expected :username in {place}"
+        "\"{directive}\" directive names the stream by its key alone, which is not known any more once \
+         its worker died or the key was changed, expected :username too in {place}"
     )]
     StopByKey { directive: &'static str, place: String },
     #[error(
@@ -60,7 +60,7 @@ impl Statements {
 
     /// What to tell the operator of statements that passed.
     pub(in crate::store) fn advice(&self, db: &Connection) -> Vec<Advice> {
-        let stop = self.on_stop.iter().filter(|stop| stop.names_key(db).unwrap_or(false));
+        let stop = self.on_stop.iter().filter(|stop| stop.needs_key(db).unwrap_or(false));
         let by_key = stop.map(|stop| Advice::StopByKey {
             directive: stop.role.directive(),
             place: stop.place.clone(),

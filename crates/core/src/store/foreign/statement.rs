@@ -93,12 +93,15 @@ impl Statement {
         Ok(())
     }
 
-    /// Whether it names a stream by its key. That is known as long as the stream's worker lives.
-    pub(in crate::store) fn names_key(&self, db: &Connection) -> rusqlite::Result<bool> {
+    /// Whether it names a stream by nothing but its key, which is known as long as the stream's worker
+    /// lives.
+    pub(in crate::store) fn needs_key(&self, db: &Connection) -> rusqlite::Result<bool> {
         let statement = db.prepare_cached(&self.sql)?;
-        Ok((1..=statement.parameter_count())
+        let parameters = (1..=statement.parameter_count())
             .filter_map(|index| statement.parameter_name(index))
-            .any(|name| name == ":key" || name == ":key_sha256"))
+            .collect::<Vec<_>>();
+        let names_key = parameters.iter().any(|&name| name == ":key" || name == ":key_sha256");
+        Ok(names_key && !parameters.contains(&":username"))
     }
 
     /// The fault of a statement that did not run.

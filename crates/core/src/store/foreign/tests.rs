@@ -193,10 +193,14 @@ fn advice_is_given_where_it_helps() {
     assert!(
         matches!(&unindexed.advice(&db)[..], [Advice::NoIndex { table, .. }] if table == "streams")
     );
-    let end = |sql| Statements { on_stop: Some(statement(Role::Stop, sql)), ..statements(QUERY) };
+    let end =
+        |sql: &str| Statements { on_stop: Some(statement(Role::Stop, sql)), ..statements(QUERY) };
     let by_key = end("DELETE FROM streams WHERE key = :key").advice(&db);
     assert!(matches!(by_key[..], [Advice::StopByKey { .. }]));
-    assert_eq!(end("DELETE FROM streams WHERE username = :username").advice(&db), []);
+    for by_name in ["username = :username", "key = :key OR username = :username"] {
+        let sql = format!("DELETE FROM streams WHERE {by_name}");
+        assert_eq!(end(&sql).advice(&db), []);
+    }
 }
 
 proptest! {

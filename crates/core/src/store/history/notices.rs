@@ -74,8 +74,8 @@ impl Notices {
             }
             SessionEvent::Lost { at, streams } => {
                 let Some(on_stop) = &statements.on_stop else { return Ok(Written::Done) };
-                let names_key = on_stop.names_key(db);
-                if names_key.map_err(|error| on_stop.fault(path, &error))? {
+                let needs_key = on_stop.needs_key(db);
+                if needs_key.map_err(|error| on_stop.fault(path, &error))? {
                     let names = streams.iter().map(|stream| stream.username.as_str());
                     return Ok(Written::Refused(key_is_unknown(on_stop, names)));
                 }

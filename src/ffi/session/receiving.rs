@@ -1,0 +1,81 @@
+//! What of a session's messages has come so far.
+
+use std::ptr;
+
+use nginx_sys::{ngx_connection_t, ngx_recv_pt, u_char};
+
+use super::Session;
+use crate::ffi::guard::guard;
+use crate::ffi::module::ERROR;
+use crate::ffi::previous::Previous;
+use crate::ffi::rtmp::{ngx_rtmp_core_srv_conf_t, ngx_rtmp_session_t, ngx_rtmp_stream_t};
+use crate::ffi::symbols::symbols;
+
+/// A look at a session now and then, while it receives.
+pub trait Watch {
+    /// How many bytes come between two looks, at most about: a power of two.
+    const INTERVAL: u32;
+    /// Says whether the session may go on.
+    fn look(session: Session) -> bool;
+}
+
+/// nginx's own way to receive.
+static RECV: Previous<ngx_recv_pt> = Previous::new();
+
+impl Session {
+    /// Has the session looked at while it receives. Meant for a session that nginx-rtmp has just
+    /// made. One that receives in another way than the first did is left alone.
+    pub fn watch<W: Watch>(self) {
+        // SAFETY: the session's own connection, and a field of it; nothing is being received.
+        unsafe {
+            let place = &raw mut (*self.raw().connection).recv;
+            let is_usual = |known| place.read().is_some_and(|recv| ptr::fn_addr_eq(recv, known));
+            if RECV.get().is_none_or(is_usual) {
+                RECV.hook(place, Some(receive::<W>));
+            }
+        }
+    }
+
+    /// For each chunk stream, how much of a message has come, and what its length is by its last
+    /// header, both in bytes.
+    pub fn unfinished<'a>(self) -> impl Iterator<Item = (u32, u32)> + 'a {
+        let streams = self.chunk_streams().unwrap_or_default();
+        streams.iter().map(|stream| (stream.len, stream.hdr.mlen))
+    }
+
+    fn chunk_streams<'a>(self) -> Option<&'a [ngx_rtmp_stream_t]> {
+        let symbols = symbols()?;
+        let raw = self.raw();
+        // SAFETY: nginx-rtmp makes as many chunk streams as the server's configuration says
+        // (ngx_rtmp_init.c, ngx_rtmp_init_session), and keeps them as long as the session.
+        unsafe {
+            let index = (*symbols.core_module).ctx_index;
+            let server = raw.srv_conf.add(index).read().cast::<ngx_rtmp_core_srv_conf_t>();
+            let count = usize::try_from((*server).max_streams).ok()?;
+            let streams = raw.in_streams.cast_const();
+            (!streams.is_null()).then(|| std::slice::from_raw_parts(streams, count))
+        }
+    }
+}
+
+unsafe extern "C" fn receive<W: Watch>(
+    connection: *mut ngx_connection_t,
+    buffer: *mut u_char,
+    size: usize,
+) -> isize {
+    // SAFETY: the very call that nginx-rtmp would have made.
+    let received = RECV.get().map_or(ERROR, |recv| unsafe { recv(connection, buffer, size) });
+    if received <= 0 {
+        return received;
+    }
+    // SAFETY: the data of such a connection is its session.
+    let session = unsafe { Session::from_raw((*connection).data.cast::<ngx_rtmp_session_t>()) };
+    let before = session.bytes_in();
+    let after = before.wrapping_add(received as u32);
+    if before / W::INTERVAL == after / W::INTERVAL
+        || guard("a look at what has come", false, || W::look(session))
+    {
+        return received;
+    }
+    ERROR
+}
