@@ -42,9 +42,9 @@ my %RUNNING = (
     'a stop'                    => \&kick,
     'a takeover'                => \&take_over,
     'a play'                    => \&play,
-    q(a command with a stream's name) => sub { Test::RTMP->new()->ready()->fc_publish($key) },
+    q(a command with a stream's name) => sub { Test::RTMP->new()->ready()->fc_publish('a-name') },
     q(a message's check)        => \&begin,
-    q(an aggregate's check)     => sub { Test::RTMP->new()->ready()->message(type => 22, payload => "\x08" . "\0" x 10) },
+    q(an aggregate's check)     => \&aggregate,
     'a look at what has come'   => \&much,
     'a look for dead workers'   => \&again,
     'a look for takeovers'      => \&again,
@@ -251,6 +251,12 @@ sub much {
     my $c = live($lasting_key);
     $c->go_live(fps => 50);
     return $c->closed_within(10);
+}
+
+sub aggregate {
+    my $c = Test::RTMP->new()->ready();
+    $c->message(type => 22, payload => "\x08" . "\0" x 10);
+    return $c->closed_within(3);
 }
 
 sub play {

@@ -63,7 +63,7 @@ fn commands(scene: &Scene, name: &str, reported: &mut Vec<Reported>) -> bool {
     let mut known =
         Reported { name: name.to_owned(), key: Some(bytes(&key)), is_active: Some(true) };
     let rotated = open().and_then(|mut store| store.rotate(name));
-    known.key = rotated.as_ref().ok().map(bytes);
+    known.key = rotated.as_ref().ok().map(|rotated| bytes(&rotated.key));
     let banned = open().and_then(|mut store| store.set_active(name, false));
     known.is_active = banned.is_ok().then_some(false);
     reported.push(known);
