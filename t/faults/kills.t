@@ -15,6 +15,7 @@ BEGIN { use FindBin; chdir("$FindBin::Bin/.."); }
 
 use lib 'lib';
 use Test::Faults qw(KILL is_long row);
+use Test::Faults::Load ();
 use Test::Nginx;
 use Test::Proc qw(is_running);
 use Test::RTMP;
@@ -88,10 +89,7 @@ $faults->run();
 
 ###############################################################################
 
-my @loads = map { $t->testdir() . "/load$_" } 0 .. LOADERS - 1;
-for my $loader (0 .. LOADERS - 1) {
-    $t->run_daemon(\&load, $loads[$loader], @names[$loader * NAMES .. $loader * NAMES + NAMES - 1]);
-}
+my $load = Test::Faults::Load->new($t, \%key, LOADERS);
 
 my %kills = (anywhere => 0, inside => 0);
 my $switched;
@@ -104,23 +102,15 @@ $t->stop_daemons();
 
 # what the encoders saw
 
-my (%seconds, $twice, $accepted);
-for my $load (@loads) {
-    open my $fh, '<', $load or next;
-    for (<$fh>) {
-        push @{$seconds{$1 < $switched ? 'inside' : 'anywhere'}}, $2 if /^back (\S+) (\S+)/;
-        $twice++    if /^twice/;
-        $accepted++ if /^live/;
-    }
-}
-$accepted //= 0;
-$seconds{$_} //= [] for keys %kills;
+my ($accepted, $twice, @back) = $load->seen();
+my %seconds = (inside => [], anywhere => []);
+push @{$seconds{$_->[0] < $switched ? 'inside' : 'anywhere'}}, $_->[1] for @back;
 
 for my $how (['inside', 'kill -9 of a worker in the middle of a change of the live registry'], ['anywhere', 'kill -9 of a worker at any moment']) {
     row(
         subject  => 'nginx', fault => $how->[1], injected => $kills{$how->[0]},
         expected => 'the encoders are back within 2 s each; no name is live twice',
-        seen     => scalar @{$seconds{$how->[0]}} . " came back, $accepted streams in all, " . ($twice // 0) . ' names live twice',
+        seen     => scalar @{$seconds{$how->[0]}} . " came back, $accepted streams in all, $twice names live twice",
         ok       => $kills{$how->[0]} == $KILLS / 2 && !$twice && @{$seconds{$how->[0]}} > $KILLS / 8
             && !grep({ $_ > 2 } @{$seconds{$how->[0]}}),
         seconds  => $seconds{$how->[0]},
@@ -179,51 +169,6 @@ sub kill_anywhere {
     $stagedoor->kill_worker($workers[rand @workers]);
     $kills{anywhere}++;
     return wait_for(sub { 0 }, 0.05 + rand 0.15);
-}
-
-# Encoders that come back at once when they lose their stream, and go by themselves now and then.
-sub load {
-    my ($file, @own) = @_;
-    open my $fh, '>>', $file or die "Can't open $file: $!\n";
-    $fh->autoflush(1);
-    srand $$;
-    my (%client, %lost, %leaves);
-    while (1) {
-        for my $name (@own) {
-            my $c = $client{$name};
-            if ($c && $c->is_closed()) { $lost{$name} = $c->times()->{closed}; $c = undef }
-            elsif ($c && time > $leaves{$name}) { rand 2 < 1 ? $c->close_stream() : $c->abort(); $c->close(); $c = undef }
-            elsif ($c) { rival($fh, $name, $c) if rand 20 < 1 }
-            if (!$c) {
-                $c = publish($name, rand 2 < 1 ? 'live' : 'takeover');
-                if ($c) {
-                    print $fh 'live', "\n";
-                    printf $fh "back %.3f %.3f\n", time, time - delete $lost{$name} if $lost{$name};
-                    $leaves{$name} = time + rand 1;
-                }
-            }
-            $client{$name} = $c;
-        }
-        wait_for(sub { 0 }, 0.01);
-    }
-    return;
-}
-
-sub publish {
-    my ($name, $app) = @_;
-    my $c = eval { Test::RTMP->new(timeout => 1, app => $app)->ready() } or return;
-    my $status = $c->publish($key{$name});
-    return $status && $status->{code} eq 'NetStream.Publish.Start' ? $c : undef;
-}
-
-# A second one of the name gets in only once the first one's worker is gone.
-sub rival {
-    my ($fh, $name, $first) = @_;
-    my $second = publish($name, 'live') // return;
-    print $fh "live\n";
-    print $fh "twice\n" unless $first->closed_within(1);
-    $second->close();
-    return;
 }
 
 # Streams that began and that ended.
