@@ -8,8 +8,9 @@ use stagedoor_core::store::Store;
 use stagedoor_core::username::Username;
 
 use crate::case::{Case, Outcome};
+use crate::fixture::{Journal, Scene};
 use crate::plan::Plan;
-use crate::store::{Journal, Scene, check_integrity};
+use crate::store::check_integrity;
 
 /// How long a case may take.
 const PATIENCE: Duration = Duration::from_secs(20);

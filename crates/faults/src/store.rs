@@ -1,156 +1,26 @@
 //! A store thread whose database fails, with the event loop's part played here.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
-use stagedoor_core::key::{KeyDigest, StreamKey};
 use stagedoor_core::registry::Owner;
-use stagedoor_core::store::foreign::{Role, Statement, Statements};
 use stagedoor_core::store::thread::{
-    Boot, EndReason, Report, Server, SessionEvent, SessionTag, Settings, StoreThread,
+    EndReason, Report, Server, SessionEvent, SessionTag, Settings, StoreThread,
 };
-use stagedoor_core::store::{Admission, Layout, Store, Verdict, Visitor};
+use stagedoor_core::store::{Admission, Verdict};
 use stagedoor_core::username::Username;
-use tempfile::TempDir;
 
 use crate::case::{Case, Outcome};
+use crate::fixture::{Alone, Journal, Keys, Scene, layout};
 use crate::plan::{HANG, Plan};
 use crate::row::Row;
 
 /// How long a case may take to meet its fault, and to be over it.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Whose tables the database holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Journal {
-    /// Stagedoor's own, with a log.
-    Native,
-    /// An application's, with a rollback journal.
-    Foreign,
-}
-
-/// A directory with a database of its own.
-pub struct Scene {
-    pub directory: TempDir,
-    pub path: PathBuf,
-}
-
-/// Made once, without faults: streamer 1, `benw`, may stream, `zoe` may not.
-struct Template {
-    directory: TempDir,
-    native_key: StreamKey,
-    native_banned_key: StreamKey,
-}
-
-fn template() -> &'static Template {
-    static TEMPLATE: OnceLock<Template> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
-        let directory = tempfile::tempdir().unwrap();
-        let (mut store, _) = Store::create(&directory.path().join("native")).unwrap();
-        let native_key = store.add(&Username::parse("benw").unwrap()).unwrap();
-        let native_banned_key = store.add(&Username::parse("zoe").unwrap()).unwrap();
-        store.set_active("zoe", false).unwrap();
-        drop(store);
-        let db = Connection::open(directory.path().join("foreign")).unwrap();
-        db.execute_batch(
-            "CREATE TABLE users (name TEXT, key TEXT UNIQUE, is_active INTEGER, live_since TEXT);
-             INSERT INTO users VALUES ('benw', 'benw-key', 1, NULL), ('zoe', 'zoe-key', 0, NULL);",
-        )
-        .unwrap();
-        drop(db);
-        Template { directory, native_key, native_banned_key }
-    })
-}
-
-impl Scene {
-    pub fn new(journal: Journal) -> Scene {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("stagedoor.db");
-        let from = match journal {
-            Journal::Native => "native",
-            Journal::Foreign => "foreign",
-        };
-        fs::copy(template().directory.path().join(from), &path).unwrap();
-        Scene { directory, path }
-    }
-}
-
-/// A server of one worker, with one stream or none.
-#[derive(Debug, Default)]
-struct Alone {
-    is_live: AtomicBool,
-}
-
-impl Server for Alone {
-    fn is_alive(&self, _worker: Owner) -> bool {
-        true
-    }
-
-    fn is_live(&self, _username: &str) -> bool {
-        self.is_live.load(Ordering::SeqCst)
-    }
-
-    fn boot(&self) -> Boot {
-        Boot::Free
-    }
-
-    fn booted(&self) {}
-}
-
-fn layout(journal: Journal) -> Layout {
-    let statement = |role, sql: &str| Statement::new(role, sql.to_owned(), "nginx.conf".to_owned());
-    match journal {
-        Journal::Native => Layout::Native,
-        Journal::Foreign => Layout::Foreign(Arc::new(Statements {
-            query: statement(
-                Role::Query,
-                "SELECT name AS username, is_active FROM users WHERE key = :key",
-            ),
-            on_start: Some(statement(
-                Role::Start,
-                "UPDATE users SET live_since = :now WHERE name = :username",
-            )),
-            on_stop: Some(statement(
-                Role::Stop,
-                "UPDATE users SET live_since = NULL WHERE name = :username",
-            )),
-            on_boot: None,
-        })),
-    }
-}
-
-/// The streamers' keys, and nobody's.
-struct Keys {
-    good: Arc<Visitor>,
-    banned: Arc<Visitor>,
-    nobodys: Arc<Visitor>,
-}
-
-impl Keys {
-    fn of(journal: Journal) -> Keys {
-        let (app, addr) = ("live", "192.0.2.7");
-        let digest = |digest: KeyDigest| Arc::new(Visitor::known_by(digest, app, addr));
-        let key =
-            |key: &[u8]| Arc::new(Visitor::with_key(StreamKey::parse(key).unwrap(), app, addr));
-        match journal {
-            Journal::Native => Keys {
-                good: digest(template().native_key.digest()),
-                banned: digest(template().native_banned_key.digest()),
-                nobodys: digest(KeyDigest::of(b"nobody's")),
-            },
-            Journal::Foreign => Keys {
-                good: key(b"benw-key"),
-                banned: key(b"zoe-key"),
-                nobodys: key(b"nobodys-key"),
-            },
-        }
-    }
-}
 
 /// A worker, as far as its store thread is concerned.
 struct Worker {
