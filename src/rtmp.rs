@@ -8,6 +8,7 @@ mod close;
 mod guard;
 mod latency;
 mod limit;
+mod main_conf;
 mod publish;
 mod wiping;
 
@@ -36,6 +37,7 @@ use crate::ffi::rtmp::{
 use crate::ffi::session::Session;
 use crate::ffi::symbols::{self, MissingSymbol, Symbols};
 use crate::live;
+use crate::rtmp::main_conf::{BUILT_FOR, Guardian};
 use crate::worker::{self, Duplicate, Flood};
 
 const DEFAULT_AUTH_DELAY: Duration = Duration::from_secs(1);
@@ -88,7 +90,7 @@ pub static mut ngx_stagedoor_rtmp_module: ngx_module_t =
 static mut CONTEXT: ngx_rtmp_module_t = ngx_rtmp_module_t {
     preconfiguration: None,
     postconfiguration: Some(postconfiguration),
-    create_main_conf: None,
+    create_main_conf: Some(create_main_conf),
     init_main_conf: None,
     create_srv_conf: None,
     merge_srv_conf: None,
@@ -147,6 +149,14 @@ impl Directive for AuthDelay {
     }
 }
 
+unsafe extern "C" fn create_main_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    guard("the RTMP configuration", ptr::null_mut(), || {
+        // SAFETY: nginx-rtmp's own, valid for the call.
+        let cf = unsafe { Conf::from_raw(cf) };
+        cf.allocate(Guardian::new(&cf)).cast::<c_void>()
+    })
+}
+
 unsafe extern "C" fn create_app_conf(cf: *mut ngx_conf_t) -> *mut c_void {
     guard("an application's configuration", ptr::null_mut(), || {
         // SAFETY: nginx-rtmp's own, valid for the call.
@@ -180,6 +190,11 @@ enum InstallError {
     Order,
     #[error(transparent)]
     Symbol(#[from] MissingSymbol),
+    #[error(
+        "ngx_rtmp_module.so is not the nginx-rtmp that ngx_stagedoor_module.so was built for \
+         ({BUILT_FOR}); build ngx_stagedoor_module.so against the source of the one you load"
+    )]
+    Layout,
     #[error("nginx-rtmp has no \"publish\" command to take; expected nginx-rtmp 1.2")]
     NoPublish,
     #[error(transparent)]
@@ -216,6 +231,10 @@ fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
     }
     // SAFETY: this is the module's postconfiguration.
     let events = unsafe { Events::of(cf, symbols) };
+    // SAFETY: it is that of the nginx-rtmp that is there.
+    if !unsafe { main_conf::has_known_layout(events.main_conf(), cf) } {
+        return Err(InstallError::Layout);
+    }
     if !events.take_command("publish", on_publish, &STOCK_PUBLISH) {
         return Err(InstallError::NoPublish);
     }
@@ -288,12 +307,7 @@ unsafe extern "C" fn connected(
             guard::connected(session);
             return input_buffers(session);
         }
-        Log::cycle().error(format_args!(
-            "stagedoor: connection refused: this nginx-rtmp is not the one that the module was \
-             built against ({} with {}); build the module against what is installed",
-            env!("STAGEDOOR_NGINX_RTMP_VERSION"),
-            env!("STAGEDOOR_NGINX_VERSION")
-        ));
+        Log::cycle().error(format_args!("stagedoor: connection refused: {}", InstallError::Layout));
         ERROR
     })
 }

@@ -33,7 +33,7 @@ use crate::ffi::event::Timer;
 use crate::ffi::guard::guard;
 use crate::ffi::log::Log;
 use crate::ffi::process;
-use crate::ffi::wakeup::{OnWakeup, Wakeup};
+use crate::ffi::wakeup::{OnWakeup, Waker};
 use crate::live::{self, Attempt, Registry};
 
 /// How often a worker looks for workers that died. Their streams are free after this time at the
@@ -82,8 +82,6 @@ struct Worker {
     /// Tickets and session tags, never the same twice.
     last_number: u64,
     sweeper: Timer,
-    // Dropped last: the store thread wakes it.
-    _wakeup: Wakeup,
 }
 
 thread_local! {
@@ -177,8 +175,7 @@ pub fn give_up(ticket: &Ticket) {
 impl Worker {
     fn begin(conf: &CoreConf, db: &Path, registry: Registry) -> io::Result<Worker> {
         let (log, now) = (Log::cycle(), SystemTime::now());
-        let wakeup = Wakeup::new::<Answers>()?;
-        let waker = wakeup.waker();
+        let waker = Waker::new::<Answers>()?;
         let settings = Settings {
             path: db.to_owned(),
             layout: conf.layout(),
@@ -204,7 +201,6 @@ impl Worker {
             lines: lines::Lines::default(),
             last_number: 0,
             sweeper,
-            _wakeup: wakeup,
         })
     }
 

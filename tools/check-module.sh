@@ -24,7 +24,7 @@ others=$(grep -vxE 'ngx_modules|ngx_module_names|ngx_module_order|ngx_(rtmp_|htt
 [ -z "$others" ] || die "$module exports ${others//$'\n'/ }"
 grep -qx ngx_modules <<<"$exported" || die "$module has no nginx module table"
 
-if grep -qaE 'STAGEDOOR_TEST|wanted by a test' "$module"; then
+if grep -qaE 'STAGEDOOR_TEST|test-hooks' "$module"; then
     die "$module has hooks for tests"
 fi
 

@@ -81,7 +81,7 @@ fn passed(name: &str) {
         KILL => unsafe {
             libc::kill(libc::getpid(), libc::SIGKILL);
         },
-        PANIC => resume_unwind(Box::new("wanted by a test")), // without a word on stderr
+        PANIC => resume_unwind(Box::new("test-hooks")), // without a word on stderr
         HANG => {
             while control.action.load(Ordering::Acquire) == HANG {
                 sleep(Duration::from_millis(5));

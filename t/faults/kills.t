@@ -154,7 +154,7 @@ is(scalar $stagedoor->workers(WORKERS), WORKERS, 'all workers are there');
 
 sub kill_inside {
     my $before = $faults->fired();
-    $faults->arm('the live registry', KILL, 1 + int rand 40);
+    $faults->arm('registry', KILL, 1 + int rand 40);
     $faults->fires($before, 10) or die "the live registry is not used\n";
     my $pid = $faults->fired_in();
     $t->expect_kill(1);

@@ -39,7 +39,7 @@ for my $whose (q(Stagedoor's database), q(an application's database)) {
     my ($before, @refused, @seconds) = (restarts());
     for my $round (1 .. $ROUNDS) {
         my $fired = $faults->fired();
-        $faults->arm('the store thread', PANIC);
+        $faults->arm('store-thread', PANIC);
         push @refused, publish($site->{key});
         $faults->fires($fired);
         my $died = time;
@@ -59,7 +59,7 @@ for my $whose (q(Stagedoor's database), q(an application's database)) {
     (@refused, @seconds) = ();
     for my $round (1 .. $ROUNDS) {
         my $fired = $faults->fired();
-        $faults->arm(q(the store thread's work), PANIC, $round);
+        $faults->arm('store-work', PANIC, $round);
         wait_for(sub { push @refused, publish($site->{key}); $faults->fired() > $fired }, 5);
         my $died = time;
         wait_for(sub { publish($site->{key}) =~ /Start/ }, 5);
@@ -76,7 +76,7 @@ for my $whose (q(Stagedoor's database), q(an application's database)) {
     # longer than a publish waits, and than it takes to be called stuck
 
     my $fired = $faults->fired();
-    $faults->arm(q(the store thread's work), HANG);
+    $faults->arm('store-work', HANG);
     my ($begun, $answer) = (time, publish($site->{key}));
     my $took = time - $begun;
     my $is_said = wait_for(sub { $stagedoor->log_lines(level => 'error', text => qr/has not come back to the store thread for 5 s/) }, 10);

@@ -81,7 +81,7 @@ $faults->run();
 my $load = Test::Faults::Load->new($t, \%key, 3);
 for my $kill (1 .. $KILLS) {
     my $before = $faults->fired();
-    $faults->arm('the live registry', KILL, 1 + int rand 40);
+    $faults->arm('registry', KILL, 1 + int rand 40);
     $faults->fires($before, 10) or die "the live registry is not used\n";
     $t->expect_kill(1);
     my $pid = $faults->fired_in();

@@ -1,6 +1,15 @@
 //! Places at which a test has this process fail. Only a build with the feature `test-hooks` has any;
 //! in what operators get, nothing of this is left.
 
+/// Between two pieces of work of a store thread.
+pub(crate) const STORE_THREAD: &str = "store-thread";
+
+/// Inside of one.
+pub(crate) const STORE_WORK: &str = "store-work";
+
+/// Inside of changes of the live registry, between any two steps.
+pub(crate) const REGISTRY: &str = "registry";
+
 #[cfg(feature = "test-hooks")]
 mod armed {
     use std::sync::OnceLock;

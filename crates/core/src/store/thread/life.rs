@@ -67,8 +67,12 @@ impl Life {
         let thread = Builder::new().name("stagedoor-store".to_owned());
         let started = thread.spawn(move || live(end, &former));
         if let Err(error) = &started {
-            let text = "every publish is refused, because no store thread can be started";
-            self.log(Level::Error, format!("{text}: {error}"));
+            self.log(
+                Level::Error,
+                format!(
+                    "every publish is refused, because no store thread can be started: {error}"
+                ),
+            );
         }
         started.is_ok()
     }

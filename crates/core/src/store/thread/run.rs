@@ -111,7 +111,7 @@ impl Loop {
             if let Some(by) = closing {
                 return self.finish(by);
             }
-            hook::point("the store thread");
+            hook::point(hook::STORE_THREAD);
             self.answer_some();
             let now = Instant::now();
             if self.look_at <= now {
@@ -335,7 +335,7 @@ fn guarded<T>(
     work: impl FnOnce(&mut Database) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let work = AssertUnwindSafe(|| {
-        hook::point("the store thread's work");
+        hook::point(hook::STORE_WORK);
         work(&mut *database)
     });
     let result = catch_unwind(work)
