@@ -22,18 +22,18 @@ use File::Basename qw(dirname);
 use List::Util     qw(max);
 use Test::More     ();
 
-my $OBJS;
+my ($CHECKOUT, $OBJS);
 
 # The module is chosen before Test::Nginx looks for it.
 BEGIN {
-    my $checkout = Cwd::abs_path(dirname(__FILE__) . '/../../..');
-    $OBJS = $ENV{STAGEDOOR_OBJS} //= "$checkout/objs/faults";
+    $CHECKOUT = Cwd::abs_path(dirname(__FILE__) . '/../../..');
+    $OBJS = $ENV{STAGEDOOR_OBJS} //= "$CHECKOUT/objs/faults";
 }
 
 use Test::Nginx     ();
 use Test::Stagedoor qw(wait_for);
 
-our @EXPORT_OK = qw(KILL PANIC HANG is_long median row);
+our @EXPORT_OK = qw(KILL PANIC HANG callbacks in_configuration is_long median row);
 
 # src/ffi/hook.rs
 use constant { KILL => 1, PANIC => 2, HANG => 3 };
@@ -117,6 +117,20 @@ sub _hash {
     for my $byte (unpack 'C*', $text) { $hash = ($hash ^ $byte) * 1099511628211 }
     return $hash;
 }
+
+# The functions that nginx calls, as the module's source names them.
+sub callbacks {
+    my @names;
+    for my $file (map { glob "$CHECKOUT/src/$_*.rs" } '', '*/', '*/*/') {
+        open my $fh, '<', $file or die "Can't open $file: $!\n";
+        my $source = do { local $/; <$fh> };
+        push @names, $source =~ /\b(?:guard|or_closed)\(\s*"([^"]+)"/g, $source =~ /const WHAT: &'static str = "([^"]+)"/g;
+    }
+    return @names;
+}
+
+# Those that it calls to read the configuration.
+sub in_configuration { my ($name) = @_; return $name =~ /configuration|directive|installation|variables$|zone/ }
 
 ###############################################################################
 # The system
