@@ -74,6 +74,7 @@ sub publish {
     my $c = Test::RTMP->new()->ready();
     my $status = $c->publish($key);
     $c->close();
+    $stagedoor->wait_for_ends("benw");
     return $status ? $status->{code} : 'nothing';
 }
 
@@ -89,7 +90,7 @@ sub native {
     };
     $site{complete} = sub {
         my $accepted = () = $stagedoor->log_lines(text => qr/publish accepted/);
-        return @{$stagedoor->json('sessions')} == $accepted;
+        return @{$stagedoor->json('sessions', '--limit', 100_000)} == $accepted;
     };
     return \%site;
 }

@@ -132,7 +132,7 @@ sub native {
     $site{truth} = sub {
         return wait_for(sub {
             my $accepted = () = $stagedoor->log_lines(text => qr/publish accepted, username: "benw"/);
-            my ($benw, $live) = map { [map { $_->{end_reason} // 'open' } @{$stagedoor->json('sessions', $_)}] } qw(benw live);
+            my ($benw, $live) = map { [map { $_->{end_reason} // 'open' } @{$stagedoor->json('sessions', '--limit', 100_000, $_)}] } qw(benw live);
             return @$benw == $accepted && !grep({ $_ eq 'open' } @$benw) && "@$live" eq 'open';
         }, 5);
     };
