@@ -5,6 +5,8 @@ CARGO     ?= cargo
 TESTS     ?= t/*.t
 # end-to-end tests at once: they mostly wait for pictures in real time
 TEST_JOBS ?= 2
+# how much of the fault programme: long or short
+FAULTS    ?= long
 # the nginx that "make test-versions" and "make asan" build from source: 1.22 is Debian's
 VERSIONS      ?= 1.28
 ASAN_VERSIONS ?= 1.22 1.28
@@ -32,7 +34,7 @@ VERSION    = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help build extras tree demo run test test-tools test-browser test-deb test-versions asan \
-	compare check check-module deny msrv env install deb clean
+	compare faults faults-build check check-module deny msrv env install deb clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -99,6 +101,19 @@ test-deb: deb ## Install, upgrade and purge the package on a Debian with systemd
 
 compare: build test-tools ## Show what on_publish callbacks and Stagedoor do in the same cases
 	@tools/compare.sh
+
+faults: faults-build ## Run faults of disk, memory, clock and of the module itself; FAULTS=short in two minutes
+	@tools/packages.sh test
+	@tools/faults.sh $(FAULTS)
+
+# the module with hooks for tests, apart from the one that is installed
+faults-build: build
+	$(CARGO) build --release -p stagedoor --features test-hooks
+	@install -D -m 644 $(TARGET_DIR)/release/libngx_stagedoor_module.so objs/faults/ngx_stagedoor_module.so
+	@install -m 755 objs/stagedoor objs/faults/stagedoor
+	$(CARGO) build --release -p stagedoor-faults
+	@install -m 755 $(TARGET_DIR)/release/stagedoor-faults objs/faults/stagedoor-faults
+	$(CC) -O2 -Wall -Wextra -shared -fPIC -o objs/faults/preload.so t/faults/preload.c
 
 test-versions: build test-tools ## Run the end-to-end tests on a newer nginx, built from source
 	@tools/packages.sh source

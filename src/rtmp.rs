@@ -305,7 +305,7 @@ unsafe extern "C" fn connected(
         let session = unsafe { Session::from_raw(session) };
         if session.has_known_layout() {
             guard::connected(session);
-            return OK;
+            return input_buffers(session);
         }
         Log::cycle().error(format_args!("stagedoor: connection refused: {}", InstallError::Layout));
         ERROR
@@ -334,7 +334,13 @@ unsafe extern "C" fn set_up_message(
 ) -> ngx_int_t {
     guard("a message", OK, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
-        latency::message(unsafe { Session::from_raw(session) });
-        OK
+        let session = unsafe { Session::from_raw(session) };
+        latency::message(session);
+        input_buffers(session)
     })
+}
+
+/// nginx-rtmp does not look whether there was memory for them (ngx_rtmp_set_chunk_size).
+fn input_buffers(session: Session) -> ngx_int_t {
+    if session.has_input_buffers() { OK } else { ERROR }
 }

@@ -31,11 +31,16 @@ unsafe extern "C" fn closed(
     // The rest of the chain goes first: whoever gets the name next must find its files closed.
     // SAFETY: the very call that nginx-rtmp would have made.
     let result = NEXT.get().map_or(OK, |next| unsafe { next(session, command) });
-    guard("a stream's end", (), || {
-        // SAFETY: nginx-rtmp's own, valid while the session is.
-        if let Some(publisher) = Publisher::find(unsafe { Session::from_raw(session) }) {
+    // SAFETY: nginx-rtmp's own, valid while the session is.
+    let session = unsafe { Session::from_raw(session) };
+    let has_ended = guard("a stream's end", false, || {
+        if let Some(publisher) = Publisher::find(session) {
             publisher.end(publisher.end_reason());
         }
+        true
     });
+    if !has_ended {
+        session.finalize();
+    }
     result
 }

@@ -37,6 +37,7 @@ use super::latency::Latency;
 use super::{AppConf, ngx_stagedoor_rtmp_module};
 use crate::core::CoreConf;
 use crate::ffi::event::{Posted, Timer};
+use crate::ffi::guard::guard;
 use crate::ffi::session::{Attachment, Session, chunks};
 use crate::live::{self, LiveError, microseconds_since_1970};
 use crate::worker::{self, Carrier, LiveStream, Place, Ticket};
@@ -139,7 +140,7 @@ impl Publisher {
                 state: RefCell::default(),
                 timer: Timer::new(session.log(), move || {
                     if let Some(publisher) = expires.upgrade() {
-                        publisher.expired();
+                        publisher.or_closed("a publish's timer", || publisher.expired());
                     }
                 }),
                 latency: Latency::new(session, me.clone()),
@@ -220,6 +221,17 @@ impl Publisher {
         self.latency.is_over();
     }
 
+    /// Closes the session if a bug stops what it is due.
+    fn or_closed(&self, what: &str, action: impl FnOnce()) {
+        let done = guard(what, false, || {
+            action();
+            true
+        });
+        if !done && !self.is_detached.get() {
+            self.session.finalize();
+        }
+    }
+
     fn expired(&self) {
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {
@@ -271,7 +283,7 @@ impl Carrier for Publisher {
     fn stop(&self, why: Stop) {
         let is_live = matches!(*self.state.borrow(), State::Live { .. });
         if is_live && !self.session.is_closing() {
-            self.stop_live(why);
+            self.or_closed("a stop", || self.stop_live(why));
         }
     }
 
@@ -279,7 +291,7 @@ impl Carrier for Publisher {
         if self.session.is_closing() {
             return; // its end gives the name back
         }
-        match self.state.take() {
+        self.or_closed("a takeover", || match self.state.take() {
             State::Waiting { stream, publish } => {
                 self.timer.stop();
                 worker::take_up(&stream, &self.stream(&publish), &publish.admission);
@@ -288,7 +300,7 @@ impl Carrier for Publisher {
             state => {
                 self.state.replace(state);
             }
-        }
+        });
     }
 }
 

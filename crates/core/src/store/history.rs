@@ -204,6 +204,7 @@ impl History {
             }
             flushed.booted |= matches!(event, SessionEvent::Boot { .. });
         }
+        self.scribe.commits();
         match transaction.commit() {
             Err(error) if is_refusal(&error) => {
                 return self.write_less(db, path, batch, &error, flushed);
@@ -262,6 +263,13 @@ impl Scribe {
         match self {
             Scribe::Rows(_) => None,
             Scribe::Notices(notices) => notices.failed(event, error),
+        }
+    }
+
+    /// What was written is about to come true.
+    fn commits(&mut self) {
+        if let Scribe::Rows(rows) = self {
+            rows.commits();
         }
     }
 

@@ -49,6 +49,11 @@ impl Watch {
         };
     }
 
+    /// Forgets what was seen: another connection counts anew.
+    pub(super) fn start_over(&mut self) {
+        self.seen = None;
+    }
+
     /// When to look next; without a stream, never.
     pub(super) fn at(&self) -> Option<Instant> {
         self.at
