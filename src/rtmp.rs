@@ -256,6 +256,7 @@ unsafe extern "C" fn on_publish(
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let view = unsafe { Session::from_raw(session) };
         if publishes_by_nginx(view) {
+            publish::passed_on(view);
             // SAFETY: the very call that nginx-rtmp would have made.
             return STOCK_PUBLISH
                 .get()
