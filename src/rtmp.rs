@@ -225,6 +225,7 @@ fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
     for message in [NGX_RTMP_MSG_CHUNK_SIZE, NGX_RTMP_MSG_ACK_SIZE, NGX_RTMP_MSG_AMF_CMD] {
         events.add(message, set_up_message)?;
     }
+    close::install_for_media(&events)?;
     guard::install(&events)?;
     install_in_chains(symbols);
     Ok(())

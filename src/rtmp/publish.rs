@@ -57,6 +57,8 @@ pub(super) struct Publisher {
     is_playing: Cell<bool>,
     /// It has a stream that nginx-rtmp let in, in an application that wants no key.
     is_passed_on: Cell<bool>,
+    /// A stream of it has ended, and no other has begun.
+    has_ended: Cell<bool>,
     is_detached: Cell<bool>,
     /// Why the server ends the stream, while it does.
     stopping: Cell<Option<Stop>>,
@@ -135,6 +137,7 @@ pub(super) fn passed_on(session: Session) {
         session.close_stream(); // and with it `end`
     }
     publisher.is_passed_on.set(true);
+    publisher.has_ended.set(false);
 }
 
 impl Publisher {
@@ -162,6 +165,7 @@ impl Publisher {
                 }),
                 is_playing: Cell::new(false),
                 is_passed_on: Cell::new(false),
+                has_ended: Cell::new(false),
                 is_detached: Cell::new(false),
                 stopping: Cell::new(None),
             }
@@ -181,6 +185,11 @@ impl Publisher {
     pub(super) fn plays(&self) {
         self.is_playing.set(true);
         self.latency.is_over();
+    }
+
+    /// Whether what it sends belongs to no stream any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.get()
     }
 
     fn go_live(&self, conf: &AppConf, publish: Allowed) {
@@ -222,6 +231,7 @@ impl Publisher {
             publish.tag()
         ));
         self.state.replace(State::Live { stream, username: username.clone() });
+        self.has_ended.set(false);
         let agreed = self.session.publish(username.as_str(), publish.kind);
         if !agreed {
             self.session.log().warn(format_args!(
