@@ -27,7 +27,8 @@ fuzz_target!(|data: &[u8]| {
     let chunks = message.chunks(size).flat_map(|chunk| [chunk, &[]]);
     assert_eq!(amf(kind, standing, chunks), whole, "in chunks of {size}");
 
-    let values = if PREFIXED.contains(&kind) { message.get(1..).unwrap_or_default() } else { message };
+    let values =
+        if PREFIXED.contains(&kind) { message.get(1..).unwrap_or_default() } else { message };
     let is_our_own = matches!(whole, Err(Danger::ControlCharacter(_) | Danger::EarlyMetadata));
     if !SHARED.contains(&kind) && !is_our_own {
         assert_eq!(whole, reference::check(values), "type {kind}");

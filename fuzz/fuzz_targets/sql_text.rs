@@ -14,13 +14,15 @@ const QUERY: &str = "SELECT username FROM streams WHERE key = :key";
 const SCHEMA: &str = "
     CREATE TABLE streams (id INTEGER PRIMARY KEY, key TEXT UNIQUE, username TEXT, is_active INTEGER);
     INSERT INTO streams VALUES (1, 'benws', 'benw', 1);";
-const STATE: &str = "SELECT (SELECT group_concat(type || name || tbl_name || sql) FROM sqlite_schema)
+const STATE: &str =
+    "SELECT (SELECT group_concat(type || name || tbl_name || sql) FROM sqlite_schema)
     || (SELECT group_concat(id || key || username || is_active) FROM streams)";
 
 fuzz_target!(|data: &[u8]| {
     let Some((role, sql)) = data.split_first() else { return };
     let Ok(sql) = std::str::from_utf8(sql) else { return };
-    let statement = |role, sql: &str| Statement::new(role, sql.to_owned(), "nginx.conf:1".to_owned());
+    let statement =
+        |role, sql: &str| Statement::new(role, sql.to_owned(), "nginx.conf:1".to_owned());
     let ours = |role| Some(statement(role, sql));
     let mut statements = Statements {
         query: statement(Role::Query, QUERY),

@@ -85,7 +85,9 @@ fuzz_target!(|data: &[u8]| {
         let is_same = other.expose() == key.expose();
         scene
             .db
-            .prepare_cached("INSERT INTO streams (key, key_sha256, username) VALUES (?1, ?2, 'anna')")
+            .prepare_cached(
+                "INSERT INTO streams (key, key_sha256, username) VALUES (?1, ?2, 'anna')",
+            )
             .unwrap()
             .execute((stored, digest.to_hex()))
             .unwrap();

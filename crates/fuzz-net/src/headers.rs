@@ -7,18 +7,49 @@ use crate::orders::{handshake, payload};
 use crate::recording::Recording;
 
 const LENGTHS: [u32; 18] = [
-    0, 1, 2, 3, 4, 11, 12, 127, 128, 129, 255, 256, 4096, 65_535, 65_536, 1 << 20, (1 << 20) + 1,
+    0,
+    1,
+    2,
+    3,
+    4,
+    11,
+    12,
+    127,
+    128,
+    129,
+    255,
+    256,
+    4096,
+    65_535,
+    65_536,
+    1 << 20,
+    (1 << 20) + 1,
     (1 << 24) - 1,
 ];
 
 /// Chunk sizes, windows and the like; the largest chunk is 10 MB to nginx-rtmp.
 const SIZES: [u32; 18] = [
-    0, 1, 2, 127, 128, 129, 4096, 65_535, 65_536, 65_537, 1 << 20, 1 << 24, 10_485_760, 10_485_761,
-    i32::MAX as u32, 1 << 31, u32::MAX - 1, u32::MAX,
+    0,
+    1,
+    2,
+    127,
+    128,
+    129,
+    4096,
+    65_535,
+    65_536,
+    65_537,
+    1 << 20,
+    1 << 24,
+    10_485_760,
+    10_485_761,
+    i32::MAX as u32,
+    1 << 31,
+    u32::MAX - 1,
+    u32::MAX,
 ];
 
-const TIMESTAMPS: [u32; 7] =
-    [0, 1, 0xff_fffe, 0xff_ffff, 0x100_0000, i32::MAX as u32, u32::MAX];
+const TIMESTAMPS: [u32; 7] = [0, 1, 0xff_fffe, 0xff_ffff, 0x100_0000, i32::MAX as u32, u32::MAX];
 
 const KINDS_KNOWN: std::ops::RangeInclusive<u8> = 1..=22;
 

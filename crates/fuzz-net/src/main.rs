@@ -45,7 +45,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let Arguments { command, sessions, target, range, step, keys } = Arguments::read(std::env::args())?;
+    let Arguments { command, sessions, target, range, step, keys } =
+        Arguments::read(std::env::args())?;
     let recordings = Recording::all(&sessions)?;
     let thrower = Thrower { target, step, keys };
     let tally = match command {

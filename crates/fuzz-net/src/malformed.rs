@@ -46,7 +46,7 @@ impl Malformed<'_> {
             return orders::session(number / 2, number % 2 == 1);
         }
         let bytes = &self.headers[(number - 2 * orders::count()) as usize];
-        let ending = if number % 2 == 0 { Ending::Close } else { Ending::Answer };
+        let ending = if number.is_multiple_of(2) { Ending::Close } else { Ending::Answer };
         Session { ending, rechunked: true, ..Session::of(bytes.clone()) }
     }
 }

@@ -62,12 +62,8 @@ pub fn handshake() -> Vec<u8> {
 
 fn write(out: &mut Vec<u8>, name: &str, transaction: u32) {
     let on_stream = matches!(name, "publish" | "play" | "closeStream");
-    let header = Header {
-        chunk_stream: 3,
-        timestamp: 0,
-        kind: kind::COMMAND,
-        stream: u32::from(on_stream),
-    };
+    let header =
+        Header { chunk_stream: 3, timestamp: 0, kind: kind::COMMAND, stream: u32::from(on_stream) };
     chunk::write(out, &header, &payload(name, transaction.into()), DEFAULT_SIZE);
 }
 

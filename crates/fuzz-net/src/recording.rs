@@ -155,7 +155,7 @@ mod tests {
             assert!(has(&recording.bytes, APP), "{}", recording.name);
             let publishes = recording.name != "player";
             assert_eq!(has(&recording.bytes, NAME), publishes, "{}", recording.name);
-            assert_eq!(seeds(recording).is_empty(), false, "{}", recording.name);
+            assert!(!seeds(recording).is_empty(), "{}", recording.name);
         }
     }
 }

@@ -82,8 +82,10 @@ impl Thrower {
 
     fn disguise(&self, number: u64) -> Disguise {
         let count = self.keys.len() as u64;
-        let key = (number / self.step).checked_rem(count).and_then(|turn| self.keys.get(turn as usize));
-        let app = if key.is_none() && number / self.step % 3 == 2 { OPEN_APP } else { &self.target.app };
+        let key =
+            (number / self.step).checked_rem(count).and_then(|turn| self.keys.get(turn as usize));
+        let app =
+            if key.is_none() && number / self.step % 3 == 2 { OPEN_APP } else { &self.target.app };
         let name = key.map_or(WRONG, String::as_str);
         Disguise { app: app.to_owned(), name: name.to_owned() }
     }
@@ -128,7 +130,8 @@ impl Thrower {
         loop {
             match TcpStream::connect(self.target.server) {
                 Err(error)
-                    if error.kind() == ErrorKind::AddrNotAvailable && began.elapsed() < PATIENCE =>
+                    if error.kind() == ErrorKind::AddrNotAvailable
+                        && began.elapsed() < PATIENCE =>
                 {
                     thread::sleep(Duration::from_millis(50));
                 }
@@ -232,9 +235,8 @@ impl Tally {
         self.with_key += u64::from(has_key);
         let trouble = match fate {
             Fate::Ended(answers) => {
-                let answer = ANSWERS.iter().find(|(_, text)| {
-                    text.is_empty() || has(&answers, text)
-                });
+                let answer =
+                    ANSWERS.iter().find(|(_, text)| text.is_empty() || has(&answers, text));
                 let said = answer.map_or("silence", |(name, _)| name);
                 *self.said.entry(said).or_default() += 1;
                 if said == "let_in" && disguise.app != OPEN_APP {

@@ -3,7 +3,8 @@
 use crate::random::Random;
 
 const STRING: u8 = 2;
-const MARKERS: [u8; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 0x7f, 0xff];
+const MARKERS: [u8; 20] =
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 0x7f, 0xff];
 const OPENINGS: [&[u8]; 3] = [b"\x03\0\x01a", b"\x08\0\0\0\x01\0\x01a", b"\x0a\0\0\0\x01"];
 
 /// Names and texts; none of them an application or a command that would log what stands behind it.
