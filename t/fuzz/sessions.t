@@ -5,14 +5,15 @@
 # runs have no good key, half have.  No worker dies or hangs, nothing is left of them, no
 # stream is let in without a key, no log has one, and other streams lose no picture.
 #
-#   FUZZ_SESSIONS  how many mutated ones                             10,000
+#   FUZZ_SESSIONS  how many mutated ones, two at least               10,000
 #   FUZZ_STEP      of the list, each so many-th                      23
 #   FUZZ_SEED      of the mutated ones; it is printed                by chance
 
 use warnings;
 use strict;
 
-use JSON::PP qw(decode_json);
+use JSON::PP   qw(decode_json);
+use List::Util qw(min);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -29,7 +30,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 use constant {
-    LEG       => 50_000,    # mutated sessions from one look at the server to the next
+    LEG       => 25_000,    # mutated sessions from one look at the server to the next
     GUESSES   => 300,       # sessions to the application with the default limit
     BOUND     => 32_768,    # kilobytes that a worker may have grown by, once warm
     DEADLINE  => 30,        # seconds for what should be at once; the machine is busy
@@ -43,9 +44,10 @@ my $thrower  = ($ENV{CARGO_TARGET_DIR} // '../target') . '/release/stagedoor-fuz
 -x $thrower or die "no $thrower; \"make fuzz-net\" builds it\n";
 
 my @legs = (['malformed', 0, "step=$step"], ['malformed', 1, "step=$step"]);
-for (my $from = 0; $from < $sessions; $from += LEG / 2) {
-    my $count = $sessions - $from < LEG / 2 ? $sessions - $from : LEG / 2;
-    push @legs, ['mutated', $from / (LEG / 2) % 2, "seed=$seed", "from=$from", "count=$count"];
+my $leg = min(LEG, int($sessions / 2));
+for (my $from = 0; $from < $sessions; $from += $leg) {
+    my $count = min($leg, $sessions - $from);
+    push @legs, ['mutated', $from / $leg % 2, "seed=$seed", "from=$from", "count=$count"];
 }
 push @legs, ['mutated', 0, "seed=$seed", 'app=gate', 'count=' . GUESSES];
 
@@ -73,11 +75,17 @@ rtmp {
         hls_path %%TESTDIR%%/hls;
         hls_fragment 1s;
         hls_fragment_naming system;
+        dash_path %%TESTDIR%%/dash;
+        record_path %%TESTDIR%%/rec;
+        record_unique on;
 
         application door {
             live on;
             hls on;
             hls_nested on;
+            dash on;
+            dash_nested on;
+            record all;
             stagedoor on;
             stagedoor_auth_limit off;
             stagedoor_auth_delay 0;
@@ -111,6 +119,7 @@ my $stagedoor = Test::Stagedoor->new($t);
 my %key  = map { $_ => $stagedoor->add($_) } qw(benw zoe watch);
 my @keys = map { $stagedoor->add("fuzz$_") } 1 .. STREAMERS;
 $t->write_file('keys', join "\n", @keys)->may_hold_secrets('keys');
+$t->write_file('rec/begun', '');
 $t->run();
 
 ###############################################################################
@@ -229,7 +238,7 @@ sub held {
     for my $link (map { readlink } glob "/proc/$pid/fd/*") {
         next unless defined $link;
         $link =~ s/^(\w+):\[\d+\]$/$1/;
-        $held{$link}++ unless $link =~ m{/hls/(?:benw|zoe)/};
+        $held{$link}++ unless $link =~ m{/(?:hls|dash)/(?:benw|zoe)/};
     }
     $_ == 2 and $_ = 1 for $held{$stagedoor->db()};
     return map { "$_ $held{$_}" } sort keys %held;
