@@ -140,6 +140,9 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Values<'a, I> {
         if !standing.has_application && (is("onMetaData") || is("@setDataFrame")) {
             return Err(Danger::EarlyMetadata.into());
         }
+        if standing.has_application && is("connect") {
+            return Err(Danger::Reconnection.into());
+        }
         self.logged = [("connect", 1), ("publish", 0), ("play", 0), ("play2", 1)]
             .into_iter()
             .find(|&(command, _)| is(command))

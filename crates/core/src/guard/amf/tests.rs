@@ -9,6 +9,7 @@ const COMMAND: u8 = 20;
 const DATA: u8 = 18;
 
 const CONNECTED: Standing = Standing { has_application: true, publishes_by_nginx: true };
+const FRESH: Standing = Standing { has_application: false, publishes_by_nginx: true };
 
 fn check(kind: u8, bytes: &[u8]) -> Result<(), Danger> {
     amf(kind, CONNECTED, [bytes].into_iter())
@@ -62,7 +63,8 @@ fn sixty_thousand_levels_are_refused_in_every_type() {
             let name = if matches!(kind, 16 | 19) { key(b"connect") } else { string(b"connect") };
             let prefix: &[u8] = if kind < 18 { &[0] } else { &[] };
             let bytes = [prefix, &name, &opening.repeat(60_000)].concat();
-            assert_eq!(check(kind, &bytes), Err(Danger::Depth), "{kind} {opening:?}");
+            let checked = amf(kind, FRESH, [&bytes[..]].into_iter());
+            assert_eq!(checked, Err(Danger::Depth), "{kind} {opening:?}");
         }
     }
 }
@@ -153,14 +155,14 @@ fn texts_that_nginx_rtmp_logs_have_no_control_characters() {
     };
     for text in [&b"x\ny"[..], b"\r", b"\x1b[2J", b"\x7f", b"\t"] {
         let refused = |command| Err(Danger::ControlCharacter(command));
-        assert_eq!(check(COMMAND, &connect(text)), refused("connect"));
+        assert_eq!(amf(COMMAND, FRESH, [&connect(text)[..]].into_iter()), refused("connect"));
         assert_eq!(check(DATA, &publish(text)), refused("publish"));
         assert_eq!(check(COMMAND, &play2(text)), refused("play2"));
         let ours = Standing { publishes_by_nginx: false, ..CONNECTED };
         assert_eq!(amf(COMMAND, ours, [&publish(text)[..]].into_iter()), Ok(()));
     }
     for text in [&b"FMLE/3.0 (compatible; \xc3\xa9)"[..], b"", b"x\0\n"] {
-        assert_eq!(check(COMMAND, &connect(text)), Ok(()));
+        assert_eq!(amf(COMMAND, FRESH, [&connect(text)[..]].into_iter()), Ok(()));
         assert_eq!(check(COMMAND, &publish(text)), Ok(()));
     }
     let other = [string(b"FCPublish"), number(), vec![NULL], string(b"a\nb")].concat();
@@ -169,16 +171,25 @@ fn texts_that_nginx_rtmp_logs_have_no_control_characters() {
 
 #[test]
 fn metadata_has_to_wait_for_connect() {
-    let early = Standing { has_application: false, publishes_by_nginx: true };
     for name in [&b"onMetaData"[..], b"@setDataFrame", b"ONMETADATA", b"onMetaData\0x"] {
         for kind in [DATA, COMMAND] {
             let bytes = string(name);
-            assert_eq!(amf(kind, early, [&bytes[..]].into_iter()), Err(Danger::EarlyMetadata));
+            assert_eq!(amf(kind, FRESH, [&bytes[..]].into_iter()), Err(Danger::EarlyMetadata));
             assert_eq!(check(kind, &bytes), Ok(()));
         }
     }
     let other = string(b"connect");
-    assert_eq!(amf(COMMAND, early, [&other[..]].into_iter()), Ok(()));
+    assert_eq!(amf(COMMAND, FRESH, [&other[..]].into_iter()), Ok(()));
+}
+
+#[test]
+fn a_session_has_one_application() {
+    for name in [&b"connect"[..], b"CONNECT", b"connect\0x"] {
+        for kind in [DATA, COMMAND] {
+            assert_eq!(check(kind, &string(name)), Err(Danger::Reconnection));
+        }
+        assert_eq!(check(19, &key(name)), Err(Danger::Reconnection));
+    }
 }
 
 /// Values as encoders and attackers build them, deeper than what is let through.
