@@ -6,6 +6,8 @@
 //! there is a look at the session now and then while it receives.
 
 use std::cell::RefCell;
+use std::fmt::Arguments;
+use std::thread::LocalKey;
 use std::time::Instant;
 
 use nginx_sys::{ngx_chain_t, ngx_int_t};
@@ -14,7 +16,7 @@ use stagedoor_core::throttle::Throttle;
 
 use crate::ffi::events::{Events, Handler, NoMemory};
 use crate::ffi::guard::guard;
-use crate::ffi::module::{ERROR, OK};
+use crate::ffi::module::{DONE, ERROR, OK};
 use crate::ffi::rtmp::{
     NGX_RTMP_MSG_AGGREGATE, NGX_RTMP_MSG_AMF_CMD, NGX_RTMP_MSG_AMF_META, NGX_RTMP_MSG_AMF_SHARED,
     NGX_RTMP_MSG_AMF3_CMD, NGX_RTMP_MSG_AMF3_META, NGX_RTMP_MSG_AMF3_SHARED,
@@ -72,7 +74,10 @@ unsafe extern "C" fn amf(
             has_application: session.has_application(),
             publishes_by_nginx: super::publishes_by_nginx(session),
         };
-        answer(session, guard::amf(kind, standing, chunks))
+        match guard::amf(kind, standing, chunks) {
+            Err(Danger::UnreadableMetadata) => ignored(session),
+            check => answer(session, check),
+        }
     })
 }
 
@@ -126,7 +131,15 @@ unsafe fn first_buffer(
 }
 
 thread_local! {
-    static THROTTLE: RefCell<Throttle> = const { RefCell::new(Throttle::new()) };
+    static REFUSED: RefCell<Throttle> = const { RefCell::new(Throttle::new()) };
+    static IGNORED: RefCell<Throttle> = const { RefCell::new(Throttle::new()) };
+}
+
+/// Keeps metadata from nginx-rtmp, which would log an error for each and do nothing else.
+#[cold]
+fn ignored(session: Session) -> ngx_int_t {
+    warn(session, &IGNORED, format_args!("metadata ignored: {}", Danger::UnreadableMetadata));
+    DONE
 }
 
 /// What a handler says to nginx-rtmp. A refusal is counted, and told once a second.
@@ -144,12 +157,17 @@ fn answer(session: Session, check: Result<(), Danger>) -> ngx_int_t {
 #[cold]
 fn refused(session: Session, danger: Danger) {
     live::count(|counters| counters.message_refused());
+    warn(session, &REFUSED, format_args!("message refused: {danger}"));
+}
+
+/// Writes a line of a kind, unless one was written within the last second.
+fn warn(session: Session, kind: &'static LocalKey<RefCell<Throttle>>, line: Arguments<'_>) {
     let log = session.log();
-    match THROTTLE.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
-        Some(0) => log.warn(format_args!("stagedoor: message refused: {danger}")),
-        Some(others) => log.warn(format_args!(
-            "stagedoor: message refused: {danger}; so were {others} since the last such line"
-        )),
+    match kind.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
+        Some(0) => log.warn(format_args!("stagedoor: {line}")),
+        Some(others) => {
+            log.warn(format_args!("stagedoor: {line}; so were {others} since the last such line"))
+        }
         None => {}
     }
 }

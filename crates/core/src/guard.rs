@@ -46,6 +46,10 @@ pub enum Danger {
     /// nginx-rtmp's codec module reads the application's configuration, and there is none yet.
     #[error("metadata came before \"connect\"")]
     EarlyMetadata,
+    /// nginx-rtmp would do nothing with it but log an error, as often as it comes. It harms nobody: to be
+    /// dropped, and the session goes on.
+    #[error("nginx-rtmp cannot read it")]
+    UnreadableMetadata,
     /// It would give the session another application, while nginx-rtmp's modules keep the stream in
     /// tables, and in memory of a size, of the one that it has. nginx-rtmp refuses a client's second one
     /// by itself, but not one that comes from a server that it has connected to.

@@ -106,9 +106,7 @@ fn metadata_of_encoders_passes_however_it_ends() {
     .concat();
     let names = [string(b"@setDataFrame"), string(b"onMetaData")].concat();
     for opening in [&b"\x03"[..], b"\x08\0\0\0\0", b"\x08\0\0\0\x63", b"\x08\xff\xff\xff\xff"] {
-        for ending in
-            [&b"\0\0\x09\0\0\x09"[..], b"\0\0\x09", b"\0\0", b"\0", b"", b"\0\0\x09trailing"]
-        {
+        for ending in [&b"\0\0\x09\0\0\x09"[..], b"\0\0\x09", b"\0", b"", b"\0\0\x09trailing"] {
             let bytes = [&names, opening, &fields, ending].concat();
             assert_eq!(check(DATA, &bytes), Ok(()), "{opening:?} {ending:?}");
         }
@@ -173,7 +171,7 @@ fn texts_that_nginx_rtmp_logs_have_no_control_characters() {
 fn metadata_has_to_wait_for_connect() {
     for name in [&b"onMetaData"[..], b"@setDataFrame", b"ONMETADATA", b"onMetaData\0x"] {
         for kind in [DATA, COMMAND] {
-            let bytes = string(name);
+            let bytes = [string(name), vec![NULL]].concat();
             assert_eq!(amf(kind, FRESH, [&bytes[..]].into_iter()), Err(Danger::EarlyMetadata));
             assert_eq!(check(kind, &bytes), Ok(()));
         }
@@ -189,6 +187,25 @@ fn a_session_has_one_application() {
             assert_eq!(check(kind, &string(name)), Err(Danger::Reconnection));
         }
         assert_eq!(check(19, &key(name)), Err(Danger::Reconnection));
+    }
+}
+
+#[test]
+fn metadata_that_nginx_rtmp_only_logs_an_error_about_is_unreadable() {
+    for name in [&b"onMetaData"[..], b"@setDataFrame"] {
+        let name = string(name);
+        let texts = [&b""[..], &string(b"onMetaData")];
+        for text in texts {
+            let check = |object: &[u8]| check(DATA, &[&name, text, object].concat());
+            for object in [&b""[..], b"\x0b", b"\x03\0\x01a\x0b", b"\x03\0\x01a\0\0", b"\x03\0\0"] {
+                assert_eq!(check(object), Err(Danger::UnreadableMetadata), "{object:?}");
+            }
+            for object in
+                [&b"\x03\0\0\x09\x0b"[..], b"\x03\0\x01a\x05", b"\x03\0\x01a\x03", b"\x05"]
+            {
+                assert_eq!(check(object), Ok(()), "{object:?}");
+            }
+        }
     }
 }
 
@@ -243,7 +260,7 @@ proptest! {
         size in 1..200usize,
         keep in 0.0..=1.0f64,
     ) {
-        let bytes = [string(b"onMetaData"), values.concat()].concat();
+        let bytes = [string(b"x"), values.concat()].concat();
         let bytes = &bytes[..(bytes.len() as f64 * keep) as usize];
         let cut = bytes.chunks(size).flat_map(|chunk| [chunk, &[]]);
         prop_assert_eq!(amf(DATA, CONNECTED, cut), reference::check(bytes));
