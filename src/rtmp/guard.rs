@@ -6,8 +6,6 @@
 //! there is a look at the session now and then while it receives.
 
 use std::cell::RefCell;
-use std::fmt::Arguments;
-use std::thread::LocalKey;
 use std::time::Instant;
 
 use nginx_sys::{ngx_chain_t, ngx_int_t};
@@ -75,7 +73,7 @@ unsafe extern "C" fn amf(
             publishes_by_nginx: super::publishes_by_nginx(session),
         };
         match guard::amf(kind, standing, chunks) {
-            Err(Danger::UnreadableMetadata) => ignored(session),
+            Err(danger @ Danger::UnreadableMetadata) => ignored(session, danger),
             check => answer(session, check),
         }
     })
@@ -137,8 +135,15 @@ thread_local! {
 
 /// Keeps metadata from nginx-rtmp, which would log an error for each and do nothing else.
 #[cold]
-fn ignored(session: Session) -> ngx_int_t {
-    warn(session, &IGNORED, format_args!("metadata ignored: {}", Danger::UnreadableMetadata));
+fn ignored(session: Session, danger: Danger) -> ngx_int_t {
+    let log = session.log();
+    match IGNORED.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
+        Some(0) => log.warn(format_args!("stagedoor: metadata ignored: {danger}")),
+        Some(others) => log.warn(format_args!(
+            "stagedoor: metadata ignored: {danger}; so were {others} since the last such line"
+        )),
+        None => {}
+    }
     DONE
 }
 
@@ -157,17 +162,12 @@ fn answer(session: Session, check: Result<(), Danger>) -> ngx_int_t {
 #[cold]
 fn refused(session: Session, danger: Danger) {
     live::count(|counters| counters.message_refused());
-    warn(session, &REFUSED, format_args!("message refused: {danger}"));
-}
-
-/// Writes a line of a kind, unless one was written within the last second.
-fn warn(session: Session, kind: &'static LocalKey<RefCell<Throttle>>, line: Arguments<'_>) {
     let log = session.log();
-    match kind.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
-        Some(0) => log.warn(format_args!("stagedoor: {line}")),
-        Some(others) => {
-            log.warn(format_args!("stagedoor: {line}; so were {others} since the last such line"))
-        }
+    match REFUSED.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
+        Some(0) => log.warn(format_args!("stagedoor: message refused: {danger}")),
+        Some(others) => log.warn(format_args!(
+            "stagedoor: message refused: {danger}; so were {others} since the last such line"
+        )),
         None => {}
     }
 }
