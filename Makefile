@@ -176,15 +176,15 @@ env: ## Print the variables that cargo builds with, as shell exports
 
 install: ## Install what "make build" left (DESTDIR, prefix, modules)
 	@test -f objs/ngx_stagedoor_module.so || { echo 'run "make build" first' >&2; exit 1; }
-	install -D -m 644 objs/ngx_stagedoor_module.so $(DESTDIR)$(modules)/ngx_stagedoor_module.so
-	install -D -m 755 objs/stagedoor $(DESTDIR)$(bindir)/stagedoor
-	install -D -m 644 objs/man/stagedoor.1 $(DESTDIR)$(datadir)/man/man1/stagedoor.1
-	install -D -m 644 objs/man/stagedoor.5 $(DESTDIR)$(datadir)/man/man5/stagedoor.5
+	install -D -m 644 objs/ngx_stagedoor_module.so "$(DESTDIR)$(modules)/ngx_stagedoor_module.so"
+	install -D -m 755 objs/stagedoor "$(DESTDIR)$(bindir)/stagedoor"
+	install -D -m 644 objs/man/stagedoor.1 "$(DESTDIR)$(datadir)/man/man1/stagedoor.1"
+	install -D -m 644 objs/man/stagedoor.5 "$(DESTDIR)$(datadir)/man/man5/stagedoor.5"
 	install -D -m 644 objs/completions/stagedoor.bash \
-		$(DESTDIR)$(datadir)/bash-completion/completions/stagedoor
-	install -D -m 644 objs/completions/_stagedoor $(DESTDIR)$(zshdir)/_stagedoor
+		"$(DESTDIR)$(datadir)/bash-completion/completions/stagedoor"
+	install -D -m 644 objs/completions/_stagedoor "$(DESTDIR)$(zshdir)/_stagedoor"
 	install -D -m 644 objs/completions/stagedoor.fish \
-		$(DESTDIR)$(datadir)/fish/vendor_completions.d/stagedoor.fish
+		"$(DESTDIR)$(datadir)/fish/vendor_completions.d/stagedoor.fish"
 
 deb: build ## Build the Debian package into objs/deb/, and check it with lintian
 	@tools/packages.sh deb
