@@ -37,8 +37,8 @@ VERSION    = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help build extras tree demo run test test-tools test-browser test-deb test-versions asan \
-	compare faults faults-build fuzz fuzz-net fuzz-keep fuzz-record check check-module deny msrv env \
-	install deb clean
+	compare bench faults faults-build fuzz fuzz-net fuzz-keep fuzz-record check check-module deny msrv \
+	env install deb clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -147,6 +147,11 @@ fuzz-record: build # record the sessions of fuzz/sessions anew, and the messages
 	@tools/packages.sh test
 	prove -I t/lib t/fuzz/record.t
 	$(CARGO) run --release -p stagedoor-fuzz-net -- seeds=fuzz/corpus sessions=fuzz/sessions
+
+bench: build test-tools ## Measure side by side, into docs/benchmarks.md; WORK='hls' picks parts, BENCH_QUICK=1 only tries all
+	@tools/packages.sh bench
+	$(CARGO) build --release -p stagedoor-bench
+	$(TARGET_DIR)/release/bench $(if $(BENCH_QUICK),--quick) $(WORK)
 
 check: build check-module deny msrv ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check

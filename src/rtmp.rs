@@ -307,6 +307,9 @@ unsafe extern "C" fn connected(
         let session = unsafe { Session::from_raw(session) };
         if session.has_known_layout() {
             guard::connected(session);
+            if is_needed() {
+                latency::connected(session);
+            }
             return input_buffers(session);
         }
         Log::cycle().error(format_args!("stagedoor: connection refused: {}", InstallError::Layout));

@@ -163,7 +163,12 @@ impl Drop for Database {
 impl Opened {
     fn at(path: &Path, layout: &Layout, stamp: Stamp, wait: Duration) -> Result<Self, StoreError> {
         let (db, mode) = match open_shared(path, layout, stamp.id, wait) {
-            Ok(db) => (db, Mode::Shared),
+            Ok(db) => {
+                if matches!(layout, Layout::Native) {
+                    write_behind(&db).map_err(|error| StoreError::from_sqlite(path, &error))?;
+                }
+                (db, Mode::Shared)
+            }
             Err(StoreError::Unreadable { .. } | StoreError::ReadOnly { .. }) if !has_log(path) => {
                 (open_immutable(path, layout)?, Mode::Immutable)
             }
@@ -273,6 +278,12 @@ fn configure(db: &Connection) -> rusqlite::Result<()> {
 /// What stands in the schema may not do more than what a statement of ours may.
 fn distrust_schema(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "trusted_schema", false)
+}
+
+/// In a database with a log, a commit of a worker's does not wait for the disk: see "Durability" in
+/// [`crate::store`].
+fn write_behind(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "synchronous", "NORMAL")
 }
 
 /// The path as a URI (<https://www.sqlite.org/uri.html>) with a query, such as `immutable=1`: all
