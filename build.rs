@@ -65,8 +65,12 @@ fn bind_nginx_rtmp() -> Result<(), String> {
     bindings.write_to_file(&out).map_err(|error| format!("{}: {error}", out.display()))
 }
 
-/// The release, which only the directory's name tells: ngx_rtmp_version.h of 1.2.2 says 1.1.4.
+/// The release. ngx_rtmp_version.h of 1.2.2 says 1.1.4, so that is what the source was fetched as, or
+/// what the directory's name tells.
 fn release(source: &Path) -> String {
+    if let Ok(version) = std::fs::read_to_string(source.join("debian-version")) {
+        return format!("nginx-rtmp {}", version.trim());
+    }
     let path = source.canonicalize().unwrap_or_else(|_| source.to_owned());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match name.rsplit_once('-') {

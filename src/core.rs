@@ -16,7 +16,7 @@ use ngx::core::Pool;
 use stagedoor_core::store::{self, CheckError, Layout};
 
 use crate::ffi::conf::{self, Conf, Directive, Mistake, command, once};
-use crate::ffi::guard::guard;
+use crate::ffi::guard::{contain, guard};
 use crate::ffi::listening;
 use crate::ffi::log::Log;
 use crate::ffi::module::{CONF_ERROR, CONF_OK, NO_COMMAND, OK, module, text};
@@ -197,14 +197,17 @@ impl Directive for Timeout {
 
 unsafe extern "C" fn init_process(_cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // A worker that cannot start its store still serves HLS, and refuses publishes.
-    guard("a worker's start", OK, || {
-        if let Some(conf) = CoreConf::current().filter(|conf| conf.is_needed())
-            && process::is_worker()
-        {
+    let Some(conf) = CoreConf::current().filter(|conf| conf.is_needed()) else { return OK };
+    let has_started = guard("a worker's start", false, || {
+        if process::is_worker() {
             worker::start(conf);
         }
-        OK
-    })
+        true
+    });
+    if !has_started {
+        contain("a worker's start", (), worker::start_later);
+    }
+    OK
 }
 
 unsafe extern "C" fn exit_process(_cycle: *mut ngx_cycle_t) {
@@ -212,6 +215,8 @@ unsafe extern "C" fn exit_process(_cycle: *mut ngx_cycle_t) {
 }
 
 unsafe extern "C" fn create_conf(cycle: *mut ngx_cycle_t) -> *mut c_void {
+    #[cfg(feature = "test-hooks")]
+    crate::ffi::hook::install();
     guard("the main configuration", std::ptr::null_mut(), || {
         // SAFETY: the cycle is the one being set up.
         let (pool, is_first) = unsafe {

@@ -8,9 +8,12 @@ pub mod event;
 pub mod events;
 pub mod file;
 pub mod guard;
+#[cfg(feature = "test-hooks")]
+pub mod hook;
 pub mod listening;
 pub mod location;
 pub mod log;
+mod memory;
 pub mod module;
 pub mod phases;
 pub mod previous;

@@ -44,6 +44,10 @@
 //!                       └─ counters ───── shared zone     stagedoor_core::counters
 //! ```
 //!
+//! What goes wrong stays where it is: a panic ends a session (`ffi/guard.rs`), memory that runs out
+//! has a reserve (`ffi/memory.rs`), a store thread that ends has a successor
+//! (`stagedoor_core::store::thread`).
+//!
 //! The configuration of the whole server, and each worker's start and end, are `core.rs`. What
 //! touches nginx's memory is in `ffi/`; what can be decided without nginx is in `crates/core`.
 

@@ -170,9 +170,11 @@ impl Registry {
         self.strike(self.me);
     }
 
-    /// Whether this is the first worker since the server started.
+    /// Whether this is the first worker since the server started, and has yet to say so.
     pub fn take_boot(&self) -> bool {
-        self.zone.with_table(|table| table.take_boot(self.me)).unwrap_or(false)
+        let take =
+            |table: &mut Table<'_>| table.take_boot(self.me) || table.booter() == Some(self.me);
+        self.zone.with_table(take).unwrap_or(false)
     }
 
     fn strike(&self, owner: Owner) -> Vec<LostStream> {

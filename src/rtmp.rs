@@ -8,6 +8,7 @@ mod close;
 mod guard;
 mod latency;
 mod limit;
+mod main_conf;
 mod publish;
 mod wiping;
 
@@ -36,6 +37,7 @@ use crate::ffi::rtmp::{
 use crate::ffi::session::Session;
 use crate::ffi::symbols::{self, MissingSymbol, Symbols};
 use crate::live;
+use crate::rtmp::main_conf::{BUILT_FOR, Guardian};
 use crate::worker::{self, Duplicate, Flood};
 
 const DEFAULT_AUTH_DELAY: Duration = Duration::from_secs(1);
@@ -88,7 +90,7 @@ pub static mut ngx_stagedoor_rtmp_module: ngx_module_t =
 static mut CONTEXT: ngx_rtmp_module_t = ngx_rtmp_module_t {
     preconfiguration: None,
     postconfiguration: Some(postconfiguration),
-    create_main_conf: None,
+    create_main_conf: Some(create_main_conf),
     init_main_conf: None,
     create_srv_conf: None,
     merge_srv_conf: None,
@@ -147,6 +149,14 @@ impl Directive for AuthDelay {
     }
 }
 
+unsafe extern "C" fn create_main_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    guard("the RTMP configuration", ptr::null_mut(), || {
+        // SAFETY: nginx-rtmp's own, valid for the call.
+        let cf = unsafe { Conf::from_raw(cf) };
+        cf.allocate(Guardian::new(&cf)).cast::<c_void>()
+    })
+}
+
 unsafe extern "C" fn create_app_conf(cf: *mut ngx_conf_t) -> *mut c_void {
     guard("an application's configuration", ptr::null_mut(), || {
         // SAFETY: nginx-rtmp's own, valid for the call.
@@ -180,6 +190,11 @@ enum InstallError {
     Order,
     #[error(transparent)]
     Symbol(#[from] MissingSymbol),
+    #[error(
+        "ngx_rtmp_module.so is not the nginx-rtmp that ngx_stagedoor_module.so was built for \
+         ({BUILT_FOR}); build ngx_stagedoor_module.so against the source of the one you load"
+    )]
+    Layout,
     #[error("nginx-rtmp has no \"publish\" command to take; expected nginx-rtmp 1.2")]
     NoPublish,
     #[error(transparent)]
@@ -216,6 +231,10 @@ fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
     }
     // SAFETY: this is the module's postconfiguration.
     let events = unsafe { Events::of(cf, symbols) };
+    // SAFETY: it is that of the nginx-rtmp that is there.
+    if !unsafe { main_conf::has_known_layout(events.main_conf(), cf) } {
+        return Err(InstallError::Layout);
+    }
     if !events.take_command("publish", on_publish, &STOCK_PUBLISH) {
         return Err(InstallError::NoPublish);
     }
@@ -225,6 +244,7 @@ fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
     for message in [NGX_RTMP_MSG_CHUNK_SIZE, NGX_RTMP_MSG_ACK_SIZE, NGX_RTMP_MSG_AMF_CMD] {
         events.add(message, set_up_message)?;
     }
+    close::install_for_media(&events)?;
     guard::install(&events)?;
     install_in_chains(symbols);
     Ok(())
@@ -256,6 +276,7 @@ unsafe extern "C" fn on_publish(
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let view = unsafe { Session::from_raw(session) };
         if publishes_by_nginx(view) {
+            publish::passed_on(view);
             // SAFETY: the very call that nginx-rtmp would have made.
             return STOCK_PUBLISH
                 .get()
@@ -289,14 +310,9 @@ unsafe extern "C" fn connected(
             if is_needed() {
                 latency::connected(session);
             }
-            return OK;
+            return input_buffers(session);
         }
-        Log::cycle().error(format_args!(
-            "stagedoor: connection refused: this nginx-rtmp is not the one that the module was \
-             built against ({} with {}); build the module against what is installed",
-            env!("STAGEDOOR_NGINX_RTMP_VERSION"),
-            env!("STAGEDOOR_NGINX_VERSION")
-        ));
+        Log::cycle().error(format_args!("stagedoor: connection refused: {}", InstallError::Layout));
         ERROR
     })
 }
@@ -323,7 +339,13 @@ unsafe extern "C" fn set_up_message(
 ) -> ngx_int_t {
     guard("a message", OK, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
-        latency::message(unsafe { Session::from_raw(session) });
-        OK
+        let session = unsafe { Session::from_raw(session) };
+        latency::message(session);
+        input_buffers(session)
     })
+}
+
+/// nginx-rtmp does not look whether there was memory for them (ngx_rtmp_set_chunk_size).
+fn input_buffers(session: Session) -> ngx_int_t {
+    if session.has_input_buffers() { OK } else { ERROR }
 }

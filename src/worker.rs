@@ -14,6 +14,8 @@ pub use streams::{Carrier, Duplicate, LiveStream, Place, end, go_live, take_up};
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io;
+use std::path::Path;
 use std::rc::Weak;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -28,9 +30,10 @@ use thiserror::Error;
 
 use crate::core::CoreConf;
 use crate::ffi::event::Timer;
+use crate::ffi::guard::guard;
 use crate::ffi::log::Log;
 use crate::ffi::process;
-use crate::ffi::wakeup::{OnWakeup, Wakeup};
+use crate::ffi::wakeup::{OnWakeup, Waker};
 use crate::live::{self, Attempt, Registry};
 
 /// How often a worker looks for workers that died. Their streams are free after this time at the
@@ -40,6 +43,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// How long a worker that ends waits for its last history rows to be written: half of what nginx's
 /// master gives it before it kills (ngx_process_cycle.c).
 const FLUSH: Duration = Duration::from_millis(500);
+
+/// The same of a worker that quits, for which nobody waits after a reload: as long as applications
+/// hold a lock, 5 s being the time that Django and Python's sqlite3 wait for one.
+const QUIT_FLUSH: Duration = Duration::from_secs(6);
 
 /// Someone who waits for an answer of the store.
 pub trait Asker {
@@ -55,7 +62,7 @@ pub struct Ticket(u64);
 #[derive(Clone, Copy, Debug, Error)]
 pub enum AskError {
     /// It has none.
-    #[error("this worker has no store thread; the log of its start says why")]
+    #[error("this worker has no store thread yet; the log of its start says why")]
     NoStore,
     /// It does not take the question.
     #[error(transparent)]
@@ -79,70 +86,65 @@ struct Worker {
     /// Tickets and session tags, never the same twice.
     last_number: u64,
     sweeper: Timer,
-    // Dropped last: the store thread wakes it.
-    _wakeup: Wakeup,
 }
 
 thread_local! {
     static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+    /// Starts the worker's part, as long as that was not possible.
+    static STARTER: RefCell<Option<Timer>> = const { RefCell::new(None) };
 }
 
 fn with<T>(action: impl FnOnce(&mut Worker) -> T) -> Option<T> {
     WORKER.with_borrow_mut(|worker| worker.as_mut().map(action))
 }
 
-/// Starts the worker's part: called once in each worker.
+/// Starts the worker's part: called once in each worker. Where that cannot be, it is tried again
+/// once a second.
 pub fn start(conf: &CoreConf) {
-    let log = Log::cycle();
     let (Some(db), Some(zone)) = (conf.db(), conf.zone()) else { return };
-    let now = SystemTime::now();
-    let registry = Registry::new(zone);
-    let store = Wakeup::new::<Answers>().and_then(|wakeup| {
-        let waker = wakeup.waker();
-        let settings = Settings {
-            path: db.clone(),
-            layout: conf.layout(),
-            worker: process::this_process(),
-            server: Arc::new(registry),
-        };
-        let thread =
-            process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()))?;
-        Ok((thread, wakeup))
-    });
-    let (store, wakeup) = match store {
-        Ok(started) => started,
-        Err(error) => {
-            log.error(format_args!("stagedoor refuses every publish: no store thread: {error}"));
-            return;
+    match Worker::begin(conf, db, Registry::new(zone)) {
+        Ok(worker) => {
+            if STARTER.take().is_some() {
+                Log::cycle().notice(format_args!("stagedoor: publishes are answered from now on"));
+            }
+            WORKER.set(Some(worker));
         }
+        Err(error) => STARTER.with_borrow_mut(|starter| {
+            let log = Log::cycle();
+            let starter = starter.get_or_insert_with(|| {
+                log.error(format_args!("stagedoor refuses every publish for now: {error}"));
+                starter_of(log)
+            });
+            starter.set(SWEEP);
+        }),
+    }
+}
+
+/// Starts the worker's part later, because that could not be done now.
+pub fn start_later() {
+    STARTER.with_borrow_mut(|it| it.get_or_insert_with(|| starter_of(Log::cycle())).set(SWEEP));
+}
+
+fn starter_of(log: Log) -> Timer {
+    let start = || {
+        guard("a worker's later start", (), || CoreConf::current().into_iter().for_each(start));
     };
-    // A worker that starts may stand in for one that died, and with it for one that noticed the
-    // death of another but could not write it down.
-    let _ = store.record(if conf.is_first_cycle() && registry.take_boot() {
-        SessionEvent::Boot { at: now }
-    } else {
-        SessionEvent::Lost { at: now, streams: Vec::new() }
-    });
-    let sweeper = Timer::new(log, sweep).cancelable();
-    sweeper.set(SWEEP);
-    WORKER.set(Some(Worker {
-        store,
-        registry,
-        asking: HashMap::new(),
-        streams: streams::Streams::new(log),
-        lines: lines::Lines::default(),
-        last_number: 0,
-        sweeper,
-        _wakeup: wakeup,
-    }));
+    Timer::new(log, start).cancelable().recurring(SWEEP)
 }
 
 /// Ends the worker's part: streams that it still carries end with it.
 pub fn stop() {
+    STARTER.take();
     let Some(mut worker) = WORKER.take() else { return };
     worker.end_all();
     worker.registry.leave();
-    worker.store.shutdown(FLUSH);
+    let unwritten = worker.store.shutdown(if process::is_quitting() { QUIT_FLUSH } else { FLUSH });
+    if unwritten > 0 {
+        Log::cycle().warn(format_args!(
+            "stagedoor: {unwritten} starts and ends of streams are not written down: this worker \
+             ends and cannot write the database"
+        ));
+    }
 }
 
 /// Asks the store whether somebody may publish. The answer goes to `asker`, unless it is gone by then;
@@ -181,6 +183,63 @@ pub fn give_up(ticket: &Ticket) {
 }
 
 impl Worker {
+    fn begin(conf: &CoreConf, db: &Path, registry: Registry) -> io::Result<Worker> {
+        let (log, now) = (Log::cycle(), SystemTime::now());
+        let waker = Waker::new::<Answers>()?;
+        let settings = Settings {
+            path: db.to_owned(),
+            layout: conf.layout(),
+            worker: process::this_process(),
+            server: Arc::new(registry),
+        };
+        let store =
+            process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()));
+        // A worker that starts may stand in for one that died, and with it for one that noticed the
+        // death of another but could not write it down.
+        let _ = store.record(if conf.is_first_cycle() && registry.take_boot() {
+            SessionEvent::Boot { at: now }
+        } else {
+            SessionEvent::Lost { at: now, streams: Vec::new() }
+        });
+        let sweeper = Timer::new(log, sweep).cancelable().recurring(SWEEP);
+        sweeper.set(SWEEP);
+        Ok(Worker {
+            store,
+            registry,
+            asking: HashMap::new(),
+            streams: streams::Streams::new(log),
+            lines: lines::Lines::default(),
+            last_number: 0,
+            sweeper,
+        })
+    }
+
+    fn sweep(&mut self) {
+        for (owner, lost) in self.registry.sweep() {
+            Log::cycle().notice(format_args!(
+                "stagedoor: worker {} is gone; {} of its streams are free again",
+                owner.pid,
+                lost.len()
+            ));
+            // Also without a stream: the end of one may have been written nowhere yet.
+            self.mourn(lost);
+        }
+        self.end_forsaken();
+        self.sum_up();
+    }
+
+    /// What the store thread has to say; one that has ended gets a successor.
+    fn reports(&mut self) -> Vec<Report> {
+        match self.store.has_ended() {
+            true => process::with_signals_blocked(|| self.store.look_after()),
+            false => self.store.look_after(),
+        }
+        if self.store.has_ended() {
+            self.sweeper.set(SWEEP / 2); // it died young: look again as soon as that may be
+        }
+        self.store.reports().collect()
+    }
+
     fn number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
@@ -200,28 +259,15 @@ impl Worker {
 }
 
 fn sweep() {
-    with(|worker| {
-        for (owner, lost) in worker.registry.sweep() {
-            Log::cycle().notice(format_args!(
-                "stagedoor: worker {} is gone; {} of its streams are free again",
-                owner.pid,
-                lost.len()
-            ));
-            // Also without a stream: the end of one may have been written nowhere yet.
-            worker.mourn(lost);
-        }
-        worker.sum_up();
-        worker.sweeper.set(SWEEP);
-    });
+    guard("a look for dead workers", None, || with(Worker::sweep));
+    Answers::woken(); // a store thread that has died or is stuck says nothing by itself
 }
 
 struct Answers;
 
 impl OnWakeup for Answers {
     fn woken() {
-        let reports: Vec<Report> =
-            with(|worker| worker.store.reports().collect()).unwrap_or_default();
-        for report in reports {
+        for report in with(Worker::reports).unwrap_or_default() {
             match report {
                 Report::Answer { ticket, verdict } => {
                     let question = with(|worker| worker.asking.remove(&ticket)).flatten();

@@ -3,7 +3,8 @@
 # The configurations in nginx-conf/ as they are, but for paths, ports and user: nginx
 # accepts them without a word, and a stream goes in with its key and comes out by HLS
 # under the username.  The pair of origin and edge has a test of its own (hls_edge.t), and so
-# has the one in front of a Django site (django_admin.t).  What the documentation shows is part of them.
+# have the one in front of a Django site (django_admin.t) and rtmps (rtmps.t).  What the documentation
+# shows is part of them.
 
 use warnings;
 use strict;
@@ -31,7 +32,7 @@ my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->has_daemon('ffmpeg')->
 
 ###############################################################################
 
-is_deeply([examples()], [qw(django edge full origin smallest)], 'the examples');
+is_deeply([examples()], [qw(django edge full origin rtmps smallest)], 'the examples');
 
 for my $name (@examples) {
     my $stagedoor = Test::Stagedoor->new($t, init => 0);

@@ -176,8 +176,8 @@ $stagedoor->wait_for_ends('benw');
 
 my @reasons;
 wait_for(sub {
-    @reasons = map { $_->{end_reason} } $stagedoor->sql('SELECT end_reason FROM sessions ORDER BY id');
-    return @reasons >= 7 && !grep { !defined } @reasons;
+    @reasons = map { $_->{end_reason} // () } $stagedoor->sql('SELECT end_reason FROM sessions ORDER BY id');
+    return @reasons == 7;
 }, 5);
 is_deeply(\@reasons, [('taken over') x 5, 'crash', 'connection lost'], 'the history has every stream once');
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks what an operator gets: the module is stripped, below 3 MB, and exports nginx's module tables
-# and modules and nothing else (SQLite, for one, must not meet another copy of itself inside nginx).
+# and modules and nothing else (SQLite, for one, must not meet another copy of itself inside nginx), and
+# has no hooks for tests (src/ffi/hook.rs).
 #
 #   tools/check-module.sh MODULE.so
 set -euo pipefail
@@ -23,4 +24,8 @@ others=$(grep -vxE 'ngx_modules|ngx_module_names|ngx_module_order|ngx_(rtmp_|htt
 [ -z "$others" ] || die "$module exports ${others//$'\n'/ }"
 grep -qx ngx_modules <<<"$exported" || die "$module has no nginx module table"
 
-say "$module: $size bytes, stripped, exports ${exported//$'\n'/ }"
+if grep -qaE 'STAGEDOOR_TEST|test-hooks' "$module"; then
+    die "$module has hooks for tests"
+fi
+
+say "$module: $size bytes, stripped, without hooks for tests, exports ${exported//$'\n'/ }"

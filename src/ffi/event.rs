@@ -1,6 +1,6 @@
 //! Timers and posted events, as closures that own their event.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::fmt;
 use std::mem::zeroed;
@@ -13,7 +13,7 @@ use nginx_sys::{
     ngx_msec_t, ngx_post_event, ngx_posted_events,
 };
 
-use super::guard::guard;
+use super::guard::contain;
 use super::log::Log;
 
 /// An event of ours. nginx knows it by the address of its first field, so it stays in its box.
@@ -22,6 +22,8 @@ struct Inner {
     event: UnsafeCell<ngx_event_t>,
     /// nginx logs the descriptor of the connection that `event.data` points to.
     connection: UnsafeCell<ngx_connection_t>,
+    /// After how many milliseconds it comes again.
+    again: Cell<Option<ngx_msec_t>>,
     action: Rc<dyn Fn()>,
 }
 
@@ -32,6 +34,7 @@ impl Inner {
         let inner = Box::new(Inner {
             event: UnsafeCell::new(event),
             connection: UnsafeCell::new(connection),
+            again: Cell::new(None),
             action: Rc::new(action),
         });
         // SAFETY: nothing else knows the two yet.
@@ -47,12 +50,17 @@ impl Inner {
 }
 
 unsafe extern "C" fn fire(event: *mut ngx_event_t) {
-    guard("an event", (), || {
-        // SAFETY: only `Inner`'s event has this handler, and it is the first field.
-        let action = unsafe { (*event.cast::<Inner>()).action.clone() };
-        // The action may drop the event; its own copy keeps it alive while it runs.
-        action();
-    });
+    // SAFETY: only `Inner`'s event has this handler, and it is the first field.
+    let action = unsafe {
+        let inner = &*event.cast::<Inner>();
+        // First of all: what goes wrong in the action does not end the series.
+        if let Some(ms) = inner.again.get() {
+            ngx_add_timer(inner.event.get(), ms);
+        }
+        inner.action.clone()
+    };
+    // The action may drop the event; its own copy keeps it alive while it runs.
+    contain("an event", (), || action());
 }
 
 /// A timer on nginx's event loop. Dropping it stops it.
@@ -71,9 +79,15 @@ impl Timer {
         self
     }
 
+    /// Lets it expire again and again, until it is stopped, once it is set.
+    pub fn recurring(self, every: Duration) -> Timer {
+        self.0.again.set(Some(milliseconds(every)));
+        self
+    }
+
     /// Sets it, or sets it anew.
     pub fn set(&self, after: Duration) {
-        let ms = ngx_msec_t::try_from(after.as_millis()).unwrap_or(ngx_msec_t::MAX >> 1);
+        let ms = milliseconds(after);
         // nginx leaves one that is set as it is, when the difference is small (ngx_event_timer.h).
         self.stop();
         // SAFETY: the event lives as long as the timer, and is taken out when that is dropped.
@@ -105,6 +119,10 @@ impl fmt::Debug for Timer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timer").finish_non_exhaustive()
     }
+}
+
+fn milliseconds(time: Duration) -> ngx_msec_t {
+    ngx_msec_t::try_from(time.as_millis()).unwrap_or(ngx_msec_t::MAX >> 1)
 }
 
 /// An action for right after what nginx is doing now. Dropping it takes it back.

@@ -45,6 +45,11 @@ impl Events {
         Events(core.cast())
     }
 
+    /// nginx-rtmp's main configuration, which they are a part of.
+    pub fn main_conf(&self) -> *const ngx_rtmp_core_main_conf_t {
+        self.0
+    }
+
     /// Adds a handler behind those that other modules have added for an event.
     pub fn add(&self, event: u32, handler: Handler) -> Result<(), NoMemory> {
         // SAFETY: `events` has an array of handlers for each event, set up before this.

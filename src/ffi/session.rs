@@ -66,6 +66,11 @@ impl Session {
             && unsafe { (*connection).data == self.as_ptr().cast() }
     }
 
+    /// Whether there is memory for what the client sends: its pool could be made.
+    pub fn has_input_buffers(self) -> bool {
+        !self.raw().in_pool.is_null()
+    }
+
     /// The log that adds client and server to a line.
     pub fn log(self) -> Log {
         // SAFETY: the connection's log lives as long as it.
@@ -242,11 +247,9 @@ pub trait Attachment: 'static {
 }
 
 unsafe extern "C" fn detach<T: Attachment>(place: *mut c_void) {
-    guard("a connection's end", (), || {
-        // SAFETY: `attach` put it there; a cleanup runs once.
-        let value = unsafe { Rc::from_raw(place.cast::<T>().cast_const()) };
-        value.detached();
-    });
+    // SAFETY: `attach` put it there; a cleanup runs once.
+    let value = unsafe { Rc::from_raw(place.cast::<T>().cast_const()) };
+    guard("a connection's end", (), || value.detached());
 }
 
 /// The bytes of a message, buffer by buffer.

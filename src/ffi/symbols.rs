@@ -10,16 +10,21 @@ use nginx_sys::{ngx_int_t, ngx_module_t};
 use thiserror::Error;
 
 use super::rtmp::{
-    ngx_rtmp_close_stream_pt, ngx_rtmp_play_pt, ngx_rtmp_publish_pt, ngx_rtmp_session_t,
+    ngx_rtmp_close_stream_pt, ngx_rtmp_core_main_conf_t, ngx_rtmp_play_pt, ngx_rtmp_publish_pt,
+    ngx_rtmp_session_t,
 };
 
 /// What the module uses of nginx-rtmp.
 #[derive(Debug)]
 pub struct Symbols {
+    /// The module of the `rtmp {}` block, for its place among a cycle's configurations.
+    pub rtmp_module: *mut ngx_module_t,
     /// The core module, for its place among the configurations.
     pub core_module: *mut ngx_module_t,
     /// The codec module, for what it keeps of a session.
     pub codec_module: *mut ngx_module_t,
+    /// The main configuration that was made last (ngx_rtmp_core_module.c).
+    pub main_conf: *mut *mut ngx_rtmp_core_main_conf_t,
     /// Head of the publish chain (ngx_rtmp_cmd_module.h).
     pub publish: *mut ngx_rtmp_publish_pt,
     /// Head of the close chain.
@@ -68,8 +73,10 @@ pub fn resolve() -> Result<&'static Symbols, MissingSymbol> {
     // SAFETY: the two functions have these signatures in nginx-rtmp's headers (ngx_rtmp.h).
     let found = unsafe {
         Symbols {
+            rtmp_module: find(c"ngx_rtmp_module")?.cast(),
             core_module: find(c"ngx_rtmp_core_module")?.cast(),
             codec_module: find(c"ngx_rtmp_codec_module")?.cast(),
+            main_conf: find(c"ngx_rtmp_core_main_conf")?.cast(),
             publish: find(c"ngx_rtmp_publish")?.cast(),
             close_stream: find(c"ngx_rtmp_close_stream")?.cast(),
             play: find(c"ngx_rtmp_play")?.cast(),

@@ -1,9 +1,8 @@
 //! How another thread wakes the event loop: an eventfd that nginx watches.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::Arc;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use nginx_sys::{ngx_connection_t, ngx_cycle, ngx_event_t};
 
@@ -11,34 +10,30 @@ use super::guard::guard;
 use super::module::OK;
 use super::rtmp::{STAGEDOOR_READ_EVENT, ngx_add_channel_event};
 
-/// The sleeping side, on the event loop.
-#[derive(Debug)]
-pub struct Wakeup(Arc<File>);
+/// The waking side, for any thread. The eventfd stays open for the rest of the process: closed, its
+/// number could become another one's while nginx still watches it.
+#[derive(Clone, Copy, Debug)]
+pub struct Waker(BorrowedFd<'static>);
 
-/// The waking side, for any thread.
-#[derive(Clone, Debug)]
-pub struct Waker(Arc<File>);
-
-impl Wakeup {
+impl Waker {
     /// Makes the eventfd and has nginx call `H::woken` for each burst of wake-ups.
     ///
     /// # Errors
     ///
     /// When the kernel has no descriptor, or nginx no connection, left.
-    pub fn new<H: OnWakeup>() -> io::Result<Wakeup> {
+    pub fn new<H: OnWakeup>() -> io::Result<Waker> {
         // SAFETY: no memory is involved.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the descriptor is new and ours alone.
-        let file = Arc::new(File::from(unsafe { OwnedFd::from_raw_fd(fd) }));
-        // SAFETY: called in a worker, whose cycle stays; the descriptor is never closed, so nginx
-        // never watches another one's number.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: called in a worker, whose cycle stays; the descriptor does, too.
         let rc = unsafe {
             ngx_add_channel_event(
                 ngx_cycle,
-                file.as_raw_fd(),
+                fd.as_raw_fd(),
                 STAGEDOOR_READ_EVENT,
                 Some(readable::<H>),
             )
@@ -46,21 +41,16 @@ impl Wakeup {
         if rc != OK {
             return Err(io::Error::other("nginx has no connection left, see worker_connections"));
         }
-        std::mem::forget(Arc::clone(&file));
-        Ok(Wakeup(file))
+        // SAFETY: given up, the descriptor is never closed.
+        Ok(Waker(unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) }))
     }
 
-    /// A waker for another thread.
-    pub fn waker(&self) -> Waker {
-        Waker(Arc::clone(&self.0))
-    }
-}
-
-impl Waker {
     /// Wakes the event loop; wake-ups that it has not noticed yet become one.
-    pub fn wake(&self) {
+    pub fn wake(self) {
+        let one = 1u64.to_ne_bytes();
         // A full counter means that the loop will wake anyhow.
-        let _ = (&*self.0).write(&1u64.to_ne_bytes());
+        // SAFETY: the bytes are there for the call.
+        let _ = unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 }
 

@@ -39,7 +39,7 @@ impl Latency {
                 if let Some(publisher) = publisher.upgrade()
                     && publisher.latency.is_setting_up.get()
                 {
-                    session.set_quickack();
+                    guard("an acknowledgement", (), || session.set_quickack());
                 }
             }),
             is_setting_up: Cell::new(false),

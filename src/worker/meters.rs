@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use stagedoor_core::registry::{Claim, Figures};
 
 use super::{Worker, with};
+use crate::ffi::guard::guard;
 
 /// How often.
-const EVERY: Duration = Duration::from_secs(1);
+pub(super) const EVERY: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Begins to measure, unless it does already.
@@ -32,13 +33,13 @@ impl Worker {
             })
             .collect();
         self.registry.note(&figures);
-        if !self.streams.carrying.is_empty() {
-            self.streams.measuring.set(EVERY);
+        if self.streams.carrying.is_empty() {
+            self.streams.measuring.stop();
         }
     }
 }
 
 /// The timer's action.
 pub(super) fn measure() {
-    with(Worker::measure);
+    guard("a reading of the meters", None, || with(Worker::measure));
 }

@@ -18,6 +18,7 @@ use stagedoor_core::store::thread::{EndReason, SessionEvent, SessionTag};
 
 use super::{Worker, meters, with};
 use crate::ffi::event::Timer;
+use crate::ffi::guard::guard;
 use crate::ffi::log::Log;
 use crate::live::{self, LiveError};
 
@@ -99,8 +100,10 @@ impl Streams {
             carrying: HashMap::new(),
             waiting: HashMap::new(),
             wishes: 0,
-            timer: Timer::new(log, look).cancelable(),
-            measuring: Timer::new(log, meters::measure).cancelable(),
+            timer: Timer::new(log, || guard("a look for takeovers", (), look))
+                .cancelable()
+                .recurring(LOOK_AT_WISHES),
+            measuring: Timer::new(log, meters::measure).cancelable().recurring(meters::EVERY),
         }
     }
 
@@ -109,6 +112,8 @@ impl Streams {
             self.timer.set(LOOK_AT_CLAIM);
         } else if !self.carrying.is_empty() {
             self.timer.set(LOOK_AT_WISHES);
+        } else {
+            self.timer.stop();
         }
     }
 }
@@ -194,10 +199,10 @@ impl Worker {
         carrier: Weak<dyn Carrier>,
     ) {
         let &LiveStream { claim, tag } = live;
-        live::count(Counters::accepted);
         let bytes_in = carrier.upgrade().map_or(0, |carrier| carrier.bytes_in());
         let meter = Meter::new(bytes_in, Instant::now());
         self.streams.carrying.insert(tag, Carried { claim, carrier, meter });
+        live::count(Counters::accepted);
         self.streams.schedule();
         self.start_measuring();
         let _ = self.store.record(SessionEvent::Started {
@@ -221,6 +226,19 @@ impl Worker {
     pub(super) fn end_all(&mut self) {
         for (tag, carried) in std::mem::take(&mut self.streams.carrying) {
             self.end(tag, carried.claim, EndReason::Shutdown);
+        }
+    }
+
+    /// Ends streams and waits whose session is gone although nobody said so: a bug stopped it.
+    pub(super) fn end_forsaken(&mut self) {
+        let is_forsaken = |carrier: &Weak<dyn Carrier>| carrier.strong_count() == 0;
+        let waits = self.streams.waiting.extract_if(|_, it| is_forsaken(&it.carrier));
+        for (_, waiting) in waits {
+            self.registry.release(waiting.claim);
+        }
+        let streams = self.streams.carrying.extract_if(|_, it| is_forsaken(&it.carrier));
+        for (tag, carried) in streams.collect::<Vec<_>>() {
+            self.end(tag, carried.claim, EndReason::Lost);
         }
     }
 

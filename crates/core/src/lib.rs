@@ -6,6 +6,7 @@
 pub mod counters;
 pub mod guard;
 pub mod hls;
+pub mod hook;
 mod input;
 pub mod key;
 pub mod limit;

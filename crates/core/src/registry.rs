@@ -38,6 +38,8 @@ use entry::State;
 use seats::Seat;
 use thiserror::Error;
 
+use crate::hook;
+
 /// "No entry", in chains and in the free list.
 const NONE: u32 = u32::MAX;
 
@@ -236,9 +238,12 @@ impl<'a> Table<'a> {
             let entry = &mut table.entries[index as usize];
             table.header.free = entry.next;
             let since = stream.started_at;
+            hook::point(hook::REGISTRY);
             entry.fill(Seat { serial, since, owner: slot }, stream);
             entry.next = table.buckets[bucket];
+            hook::point(hook::REGISTRY);
             entry.state.store(State::LIVE, Ordering::Release);
+            hook::point(hook::REGISTRY);
             table.buckets[bucket] = index;
             table.header.live += 1;
             Ok(Claim { index, serial })
@@ -262,14 +267,19 @@ impl<'a> Table<'a> {
     /// Mends the table after a process died inside a change: an entry that was not yet live, or was
     /// being forgotten, is free; every other one stays what it is.
     fn recover(&mut self) {
+        hook::point(hook::REGISTRY);
         self.rebuild();
+        hook::point(hook::REGISTRY);
         self.header.changing.store(0, Ordering::Release);
     }
 
     /// Runs one change between the marks that [`Table::open`] looks for.
     fn change<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
+        hook::point(hook::REGISTRY);
         self.header.changing.swap(1, Ordering::AcqRel);
+        hook::point(hook::REGISTRY);
         let result = action(self);
+        hook::point(hook::REGISTRY);
         self.header.changing.store(0, Ordering::Release);
         result
     }
@@ -297,6 +307,7 @@ impl<'a> Table<'a> {
 
     /// Ends the stream of a live entry, for whoever waits for its name or for good.
     fn vacate(&mut self, index: u32, ended_at: u64) {
+        hook::point(hook::REGISTRY);
         if !self.entries[index as usize].seats.hand_over() {
             self.end(index, ended_at);
         }

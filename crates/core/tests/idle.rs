@@ -39,7 +39,7 @@ fn a_thread_with_nothing_to_do_looks_at_its_file_four_times_a_second_and_no_more
         server: Arc::new(Alone),
     };
     let (wake, woken) = channel();
-    let thread = StoreThread::spawn(settings, move || wake.send(()).unwrap()).unwrap();
+    let thread = StoreThread::spawn(settings, move || wake.send(()).unwrap());
     thread.ask(1, Arc::new(Visitor::known_by(KeyDigest::of(b"x"), "live", "192.0.2.7"))).unwrap();
     woken.recv().unwrap();
     sleep(Duration::from_millis(100));

@@ -75,7 +75,7 @@ impl Worker {
             server: Arc::new(Alone),
         };
         let wake = move || wake.send(()).unwrap_or_default();
-        Self { thread: StoreThread::spawn(settings, wake).unwrap(), woken }
+        Self { thread: StoreThread::spawn(settings, wake), woken }
     }
 
     /// The reports up to and with the answer.

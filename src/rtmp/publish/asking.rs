@@ -182,6 +182,12 @@ impl Question {
 
 impl Asker for Publisher {
     fn answered(&self, answer: Result<Verdict, StoreError>) {
+        self.or_closed("an answer", || self.take_answer(answer));
+    }
+}
+
+impl Publisher {
+    fn take_answer(&self, answer: Result<Verdict, StoreError>) {
         self.timer.stop();
         let state = self.state.take();
         match (state, AppConf::of(self.session)) {

@@ -23,6 +23,7 @@ use constant { WIDTH => 160, HEIGHT => 120, FPS => 10 };
 
 # %arg, for each of them:
 #   app, host, port  where to publish                 live, 127.0.0.1, port(8935)
+#   scheme           rtmp or rtmps                    rtmp
 #   colour           one of Test::RTMP::Media's; without it a test picture
 #   seconds          length of the stream             60
 #   gop              frames from key frame to key frame   5 (half a second)
@@ -85,13 +86,14 @@ sub _arguments {
         app     => 'live',
         host    => '127.0.0.1',
         port    => $arg{port} // port(8935),
+        scheme  => 'rtmp',
         seconds => 60,
         gop     => 5,
         live    => 1,
         %arg
     );
     $arg{timeout} //= $arg{seconds} + 30;
-    $arg{url} = "rtmp://$arg{host}:$arg{port}/$arg{app}";
+    $arg{url} = "$arg{scheme}://$arg{host}:$arg{port}/$arg{app}";
     return ($class, $name, %arg);
 }
 

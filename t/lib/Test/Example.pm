@@ -10,6 +10,8 @@ use parent 'Exporter';
 use Cwd            ();
 use File::Basename qw(dirname);
 
+use Test::Nginx ();
+
 our @EXPORT_OK = qw(adapt example_user examples);
 
 my $dir = Cwd::abs_path(dirname(__FILE__) . '/../../../nginx-conf');
@@ -32,11 +34,14 @@ sub adapt {
     $conf = $arg{edit}->($conf) if $arg{edit};
     $conf =~ s{/usr/lib/nginx/modules/ngx_rtmp_module\.so}{%%RTMP_MODULE%%}g;
     $conf =~ s{/usr/lib/nginx/modules/ngx_stagedoor_module\.so}{%%STAGEDOOR_MODULE%%}g;
+    $conf =~ s{/usr/lib/nginx/modules/ngx_stream_module\.so}{$Test::Nginx::MODULES/ngx_stream_module.so};
+    $conf =~ s{/etc/nginx/tls\b}{%%TESTDIR%%/tls}g;
     $conf =~ s{/(?:var/lib/stagedoor|srv)\b}{%%TESTDIR%%/$name}g;
     $conf =~ s{/var/(?:log|cache)/nginx\b}{%%TESTDIR%%}g;
     $conf =~ s{^user .*}{$> == 0 ? "user $user;" : ''}me;
     $conf =~ s{\blisten 1935;}{listen %%PORT_8935%%;}g;
     $conf =~ s{\b127\.0\.0\.1:1935\b}{127.0.0.1:8935}g;
+    $conf =~ s{\blisten 443 ssl;}{listen %%PORT_8443%% ssl;};
     $conf =~ s{\blisten 80;}{listen %%PORT_$http%%;}g;
     $conf =~ s{\borigin\.example\.com:80\b}{127.0.0.1:$arg{origin}}g if $arg{origin};
     $conf =~ s{worker_processes auto;}{worker_processes 2;};

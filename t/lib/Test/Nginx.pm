@@ -65,6 +65,7 @@ sub new {
     }, $class;
 
     chmod 0755, $self->{testdir};
+    mkdir "$self->{testdir}/logs";
     $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
     $SIG{PIPE} = 'IGNORE';
     Test::More::note("testdir: $self->{testdir}") if $ENV{TEST_NGINX_LEAVE};

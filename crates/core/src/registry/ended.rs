@@ -4,13 +4,16 @@ use std::sync::atomic::Ordering;
 
 use super::entry::State;
 use super::{NONE, Table};
+use crate::hook;
 
 impl Table<'_> {
     /// Makes a live entry an ended one; its name stays known.
     pub(super) fn end(&mut self, index: u32, ended_at: u64) {
         let entry = &mut self.entries[index as usize];
         entry.ended_at = ended_at;
+        hook::point(hook::REGISTRY);
         entry.state.swap(State::ENDED, Ordering::AcqRel);
+        hook::point(hook::REGISTRY);
         self.header.live -= 1;
         self.append_ended(index);
     }
@@ -20,6 +23,7 @@ impl Table<'_> {
         let at = index as usize;
         let bucket = self.bucket(self.entries[at].username());
         self.entries[at].state.swap(State::FREE, Ordering::AcqRel);
+        hook::point(hook::REGISTRY);
 
         let next = self.entries[at].next;
         let before = self.chain(bucket).find(|&before| self.entries[before].next == index);
@@ -27,6 +31,7 @@ impl Table<'_> {
             Some(before) => self.entries[before].next = next,
             None => self.buckets[bucket] = next,
         }
+        hook::point(hook::REGISTRY);
 
         let (older, newer) = (self.entries[at].older, self.entries[at].newer);
         match self.entries.get_mut(older as usize) {
@@ -37,6 +42,7 @@ impl Table<'_> {
             Some(newer) => newer.older = older,
             None => self.header.newest_ended = older,
         }
+        hook::point(hook::REGISTRY);
 
         self.entries[at].next = self.header.free;
         self.header.free = index;

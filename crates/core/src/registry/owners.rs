@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::{Entry, LostStream, Table};
+use crate::hook;
 
 /// A process: its pid and its start time as in field 22 of `/proc/PID/stat` (clock ticks since
 /// boot). A pid of 0 is nobody.
@@ -79,6 +80,7 @@ impl Table<'_> {
             for index in held {
                 table.vacate(index, ended_at);
             }
+            hook::point(hook::REGISTRY);
             table.owners[slot] = Owner::default();
         });
         lost

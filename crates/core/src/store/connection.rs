@@ -209,7 +209,8 @@ fn open_shared(
     id: FileId,
     wait: Duration,
 ) -> Result<Connection, StoreError> {
-    let db = connect(path, id, wait, OpenFlags::empty())?;
+    let mut db = connect(path, id, wait, OpenFlags::empty())?;
+    layout.prepare(&mut db).map_err(|error| StoreError::from_sqlite(path, &error))?;
     layout.expect(&db, path)?;
     Ok(db)
 }
@@ -244,7 +245,8 @@ pub(super) fn connect(
 
 /// Opens the file alone: takes no lock, reads no log, creates nothing.
 fn open_immutable(path: &Path, layout: &Layout) -> Result<Connection, StoreError> {
-    let db = connect_immutable(path)?;
+    let mut db = connect_immutable(path)?;
+    layout.prepare(&mut db).map_err(|error| StoreError::from_sqlite(path, &error))?;
     layout.expect(&db, path)?;
     Ok(db)
 }
@@ -254,19 +256,27 @@ pub(super) fn connect_immutable(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(uri(path, "immutable=1"), flags).map_err(|error| {
+    let db = Connection::open_with_flags(uri(path, "immutable=1"), flags).map_err(|error| {
         // SQLite says that it cannot open a URI; the system says why.
         match File::open(path) {
             Err(reason) => StoreError::from_io(path, &reason),
             Ok(_) => StoreError::from_sqlite(path, &error),
         }
-    })
+    })?;
+    let distrusted = distrust_schema(&db);
+    distrusted.map_err(|error| StoreError::from_sqlite(path, &error))?;
+    Ok(db)
 }
 
 /// What every connection that may write has in common.
 fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update(None, "synchronous", "FULL")?;
+    distrust_schema(db)
+}
+
+/// What stands in the schema may not do more than what a statement of ours may.
+fn distrust_schema(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "trusted_schema", false)
 }
 

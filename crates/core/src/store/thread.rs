@@ -3,12 +3,15 @@
 //! The event loop asks and records without ever waiting; answers come back as [`Report`]s,
 //! announced by a wake-up. Keys are answered in order and before session rows are written. See
 //! [`super`] on locking.
+//!
+//! A thread that ends although nobody told it to is replaced ([`StoreThread::look_after`]). One that
+//! does not come back from the disk is not: it may still commit what it holds, and a second one
+//! would write the same rows again; both are in one process, to which the locks of a file belong,
+//! and SQLite has each wait for what the other one has in hand. So it is waited for.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -25,10 +28,12 @@ use crate::registry::Owner;
 
 mod health;
 mod inbox;
+mod life;
 mod run;
 mod watch;
 
 use inbox::{Ask, Inbox};
+use life::Life;
 
 /// What a store thread is told at its start.
 #[derive(Clone, Debug)]
@@ -68,7 +73,11 @@ pub enum Boot {
 }
 
 /// How a database answers a key.
-type Lookup = Box<dyn Fn(&Connection, &Path, &Visitor) -> Result<Verdict, StoreError> + Send>;
+type Lookup =
+    Arc<dyn Fn(&Connection, &Path, &Visitor) -> Result<Verdict, StoreError> + Send + Sync>;
+
+/// Announces reports to the event loop.
+type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The store thread did not take a request, and never will answer it.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -103,32 +112,41 @@ pub enum Level {
 /// anything.
 pub struct StoreThread {
     inbox: Arc<Inbox>,
+    life: Life,
 }
 
 impl StoreThread {
-    /// Starts the thread, which opens the database at once and reports if that goes wrong.
+    /// Starts the thread, which opens the database at once and reports if that goes wrong. Where no
+    /// thread can be started, that is a report, and [`StoreThread::look_after`] tries again.
     ///
     /// `wake` is called from the thread whenever a report is waiting; it must not block. The thread
-    /// inherits the caller's signal mask: block all signals around this call, as nginx does for its
-    /// own threads.
-    pub fn spawn(settings: Settings, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
+    /// inherits the caller's signal mask: block all signals around this call and
+    /// [`StoreThread::look_after`], as nginx does for its own threads.
+    pub fn spawn(settings: Settings, wake: impl Fn() + Send + Sync + 'static) -> Self {
         let layout = settings.layout.clone();
         let lookup =
-            Box::new(move |db: &_, path: &_, visitor: &_| layout.look_up(db, path, visitor));
-        Self::spawn_with(settings, lookup, wake)
+            Arc::new(move |db: &_, path: &_, visitor: &_| layout.look_up(db, path, visitor));
+        Self::spawn_with(settings, lookup, Arc::new(wake))
     }
 
-    fn spawn_with(
-        settings: Settings,
-        lookup: Lookup,
-        wake: impl Fn() + Send + 'static,
-    ) -> io::Result<Self> {
+    fn spawn_with(settings: Settings, lookup: Lookup, wake: Wake) -> Self {
         let inbox = Arc::new(Inbox::default());
-        let end = End(Arc::clone(&inbox));
-        thread::Builder::new().name("stagedoor-store".to_owned()).spawn(move || {
-            run::Loop::new(settings, lookup, &end.0, &wake).run();
-        })?;
-        Ok(Self { inbox })
+        let life = Life::begin(settings, lookup, Arc::clone(&inbox), wake);
+        Self { inbox, life }
+    }
+
+    /// Starts another thread in the place of one that has ended, two a second at most, and reports
+    /// a thread that is stuck. Call it after each wake-up and once a second. Never blocks.
+    ///
+    /// The thread that ended has answered its open questions with an error. Events that it had not
+    /// written and streams that it watched pass to the next one.
+    pub fn look_after(&mut self) {
+        self.life.look_after();
+    }
+
+    /// Whether there is no thread at the moment.
+    pub fn has_ended(&self) -> bool {
+        self.inbox.has_ended()
     }
 
     /// Asks whose key this is. Never blocks; the answer is a [`Report`].
@@ -136,7 +154,8 @@ impl StoreThread {
         self.inbox.ask(Ask { ticket, visitor, asked: Instant::now() })
     }
 
-    /// Has the history note an event. Never blocks; it is written later.
+    /// Has the history note an event. Never blocks; it is written later, by the next thread if this
+    /// one has ended.
     pub fn record(&self, event: SessionEvent) -> Result<(), StoreGone> {
         self.inbox.record(event)
     }
@@ -160,8 +179,9 @@ impl StoreThread {
     /// Ends the thread and returns how many events could not be written within that time.
     ///
     /// A thread that is stuck in the disk is left behind.
-    pub fn shutdown(self, within: Duration) -> usize {
+    pub fn shutdown(mut self, within: Duration) -> usize {
         let by = Instant::now() + within;
+        self.life.look_after();
         self.inbox.close(by);
         self.inbox.wait_for_end(by)
     }
@@ -176,15 +196,6 @@ impl Drop for StoreThread {
 impl fmt::Debug for StoreThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreThread").finish_non_exhaustive()
-    }
-}
-
-/// Tells the other end that the thread is no more, also when it panicked.
-struct End(Arc<Inbox>);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.0.end();
     }
 }
 

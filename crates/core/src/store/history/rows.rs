@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{ErrorCode, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{EndReason, SessionEvent, SessionTag, Written};
+use super::{EndReason, SessionEvent, SessionTag, Written, is_refusal};
 use crate::registry::{LostStream, Owner};
 use crate::store::error::StoreError;
 use crate::store::recheck::Admission;
@@ -18,6 +18,10 @@ use crate::timestamp;
 const START: &str = "
     INSERT INTO sessions (streamer_id, app, client_addr, started_at, worker)
     SELECT id, ?2, ?3, ?4, ?5 FROM streamers WHERE id = ?1";
+
+/// The row of a session that may have been written already.
+const FIND: &str = "
+    SELECT id FROM sessions WHERE streamer_id = ?1 AND started_at = ?2 AND worker = ?3";
 
 /// In a database that was replaced while the session ran, the row of the same id may be another's. Whoever
 /// took the session for lost knew less than the worker that had it.
@@ -42,7 +46,8 @@ const BOOT: &str = "
     UPDATE sessions SET stopped_at = max(started_at, ?1), end_reason = ?3
     WHERE stopped_at IS NULL AND worker IS NULL AND (started_at <= ?1 OR started_at > ?2)";
 
-pub(in crate::store) const STATEMENTS: &[&str] = &[START, STOP, WORKERS, LOST, LOST_START, BOOT];
+pub(in crate::store) const STATEMENTS: &[&str] =
+    &[START, FIND, STOP, WORKERS, LOST, LOST_START, BOOT];
 
 /// The row of a session that runs.
 #[derive(Clone, Debug)]
@@ -61,19 +66,27 @@ pub(super) struct Rows {
     open: HashMap<SessionTag, OpenRow>,
     /// What a transaction does to `open`; it comes true with the commit.
     changed: HashMap<SessionTag, Option<OpenRow>>,
+    /// The last commit may have come true although it failed: a log that could not be brought to
+    /// the disk is read all the same by whoever opens the database next.
+    in_doubt: bool,
 }
 
 impl Rows {
     pub(super) fn new(worker: Owner, server: Arc<dyn Server>) -> Self {
         let (open, changed) = (HashMap::new(), HashMap::new());
-        Self { worker: worker.to_string(), server, open, changed }
+        Self { worker: worker.to_string(), server, open, changed, in_doubt: false }
     }
 
     pub(super) fn row(&self, tag: SessionTag) -> Option<&OpenRow> {
         self.open.get(&tag)
     }
 
+    pub(super) fn commits(&mut self) {
+        self.in_doubt = true;
+    }
+
     pub(super) fn committed(&mut self) {
+        self.in_doubt = false;
         for (tag, row) in self.changed.drain() {
             match row {
                 Some(row) => self.open.insert(tag, row),
@@ -111,6 +124,11 @@ impl Rows {
             } => {
                 let started_at = timestamp::utc(*at);
                 let (app, client_addr) = (visitor.app(), visitor.client_addr());
+                if let Some(id) = self.find_written(db, *streamer_id, &started_at)? {
+                    let row = OpenRow { id, streamer_id: *streamer_id, started_at };
+                    self.changed.insert(*tag, Some(row));
+                    return Ok(());
+                }
                 let row = params![streamer_id, app, client_addr, started_at, self.worker];
                 if db.prepare_cached(START)?.execute(row)? == 1 {
                     let (id, streamer_id) = (db.last_insert_rowid(), *streamer_id);
@@ -149,6 +167,20 @@ impl Rows {
         Ok(())
     }
 
+    /// The row of a session, if the commit that is in doubt has written it.
+    fn find_written(
+        &self,
+        db: &Transaction<'_>,
+        streamer_id: i64,
+        started_at: &str,
+    ) -> rusqlite::Result<Option<i64>> {
+        if !self.in_doubt {
+            return Ok(None);
+        }
+        let session = params![streamer_id, started_at, self.worker];
+        db.prepare_cached(FIND)?.query_row(session, |row| row.get(0)).optional()
+    }
+
     /// Closes what workers that are no more have open.
     fn close_rows_of_the_dead(&self, db: &Transaction<'_>, at: &str) -> rusqlite::Result<()> {
         for worker in self.dead_workers(db)? {
@@ -168,8 +200,4 @@ impl Rows {
             .filter(|name| name.as_ref().map_or(true, is_dead))
             .collect()
     }
-}
-
-fn is_refusal(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }

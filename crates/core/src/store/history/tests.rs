@@ -237,3 +237,14 @@ fn a_full_queue_drops_the_oldest_and_keeps_the_order() {
     assert_eq!(sessions.last().unwrap().started_at, timestamp::utc(second(10)));
     assert!(sessions.is_sorted_by(|later, earlier| later.id > earlier.id));
 }
+
+#[test]
+fn a_start_whose_commit_failed_after_it_had_come_true_is_not_written_twice() {
+    let mut scene = Scene::new();
+    scene.write([started(1, 1, 0)]);
+    scene.history.scribe.commits(); // and nothing said that it was done
+    scene.write([started(1, 1, 0), stopped(1, 9, EndReason::Closed)]);
+    let sessions = scene.sessions();
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions[0].end_reason.as_deref(), Some("closed by client"));
+}

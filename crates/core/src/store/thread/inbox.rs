@@ -3,12 +3,13 @@
 //! Both sides hold the lock for a push or a take only, so the event loop never waits for a
 //! database.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::watch::Change;
 use super::{Report, StoreGone};
+use crate::store::error::StoreError;
 use crate::store::history::{MAX_WAITING, SessionEvent};
 use crate::store::visitor::Visitor;
 
@@ -37,6 +38,8 @@ pub(super) struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     asks: VecDeque<Ask>,
+    /// The tickets that have yet to be answered.
+    open: BTreeSet<u64>,
     events: VecDeque<SessionEvent>,
     /// As many at most as keys were let in.
     changes: Vec<Change>,
@@ -47,6 +50,8 @@ struct State {
     taken: usize,
     /// No more work comes, and what is there is to be done by then.
     closing: Option<Instant>,
+    /// Since when the thread is at work.
+    busy: Option<Instant>,
     ended: bool,
 }
 
@@ -63,9 +68,13 @@ pub(super) struct Work {
 impl Inbox {
     pub(super) fn ask(&self, ask: Ask) -> Result<(), StoreGone> {
         let mut state = self.open()?;
+        if state.ended {
+            return Err(StoreGone::Ended);
+        }
         if state.asks.len() >= MAX_ASKS {
             return Err(StoreGone::Behind);
         }
+        state.open.insert(ask.ticket);
         state.asks.push_back(ask);
         self.work.notify_one();
         Ok(())
@@ -90,7 +99,11 @@ impl Inbox {
     }
 
     pub(super) fn report(&self, report: Report) {
-        self.state().reports.push_back(report);
+        let mut state = self.state();
+        if let Report::Answer { ticket, .. } = report {
+            state.open.remove(&ticket);
+        }
+        state.reports.push_back(report);
     }
 
     pub(super) fn take_reports(&self) -> VecDeque<Report> {
@@ -102,6 +115,7 @@ impl Inbox {
     /// An end that was announced is returned at once, again and again: the thread paces itself.
     pub(super) fn take(&self, until: Option<Instant>) -> Work {
         let mut state = self.state();
+        state.busy = None;
         while state.asks.is_empty()
             && state.events.is_empty()
             && state.changes.is_empty()
@@ -115,6 +129,7 @@ impl Inbox {
                 }
             };
         }
+        state.busy = Some(Instant::now());
         state.taken += state.events.len();
         Work {
             asks: std::mem::take(&mut state.asks),
@@ -150,15 +165,37 @@ impl Inbox {
         state.taken + state.events.len()
     }
 
-    /// The thread is no more, for whatever reason.
-    pub(super) fn end(&self) {
-        self.state().ended = true;
+    /// How long the thread has been at one piece of work.
+    pub(super) fn busy_for(&self) -> Option<Duration> {
+        self.state().busy.map(|since| since.elapsed())
+    }
+
+    /// A thread begins, which has so many events of the one before.
+    pub(super) fn begin(&self, inherited: usize) {
+        let mut state = self.state();
+        state.taken = inherited;
+        state.ended = false;
+    }
+
+    /// The thread is no more, for whatever reason. What was asked is answered with `fault`.
+    pub(super) fn end(&self, fault: StoreError) {
+        let mut state = self.state();
+        state.ended = true;
+        state.busy = None;
+        state.asks.clear();
+        for ticket in std::mem::take(&mut state.open) {
+            state.reports.push_back(Report::Answer { ticket, verdict: Err(fault.clone()) });
+        }
         self.ended.notify_all();
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().ended
     }
 
     fn open(&self) -> Result<MutexGuard<'_, State>, StoreGone> {
         let state = self.state();
-        if state.ended || state.closing.is_some() { Err(StoreGone::Ended) } else { Ok(state) }
+        if state.closing.is_some() { Err(StoreGone::Ended) } else { Ok(state) }
     }
 
     /// Nothing panics under this lock, and each step leaves the state sound.

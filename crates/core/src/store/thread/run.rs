@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::health::Health;
 use super::inbox::{Ask, Inbox, Work};
-use super::watch::Watch;
-use super::{Boot, Level, Lookup, Report, Server, Settings};
+use super::watch::{self, Watch};
+use super::{Boot, Level, Lookup, Report, Server, Settings, Wake};
+use crate::hook;
 use crate::store::connection::Database;
 use crate::store::error::StoreError;
 use crate::store::history::{Flushed, History, SessionEvent};
@@ -43,15 +44,15 @@ const DROP_LOG: Duration = Duration::from_secs(1);
 const ROUND: usize = 64;
 
 /// The thread's own state.
-pub(super) struct Loop<'a> {
+pub(super) struct Loop {
     database: Database,
     lookup: Lookup,
     history: History,
     server: Arc<dyn Server>,
     watch: Watch,
     asks: VecDeque<Ask>,
-    inbox: &'a Inbox,
-    wake: &'a dyn Fn(),
+    inbox: Arc<Inbox>,
+    wake: Wake,
     health: Health,
     history_health: Health,
     watch_health: Health,
@@ -64,13 +65,8 @@ pub(super) struct Loop<'a> {
     dropped_logged: Option<Instant>,
 }
 
-impl<'a> Loop<'a> {
-    pub(super) fn new(
-        settings: Settings,
-        lookup: Lookup,
-        inbox: &'a Inbox,
-        wake: &'a dyn Fn(),
-    ) -> Self {
+impl Loop {
+    pub(super) fn new(settings: Settings, lookup: Lookup, inbox: Arc<Inbox>, wake: Wake) -> Self {
         let Settings { path, layout, worker, server } = settings;
         let health = Health::of_database(&path);
         Self {
@@ -94,7 +90,23 @@ impl<'a> Loop<'a> {
         }
     }
 
-    pub(super) fn run(mut self) {
+    /// Makes the state fit for another thread, after a panic anywhere in it: what was asked has been
+    /// answered by then, and the connection may be in any state.
+    pub(super) fn start_over(&mut self) {
+        let (path, layout) = (self.database.path().to_owned(), self.database.layout().clone());
+        self.database = Database::new(path, layout);
+        self.watch.start_over();
+        self.asks.clear();
+        self.look_at = Instant::now() + LOOK;
+        self.flush_at = (self.history.waiting() > 0).then(Instant::now);
+    }
+
+    /// How many events wait in the state itself.
+    pub(super) fn inherited(&self) -> usize {
+        self.history.waiting()
+    }
+
+    pub(super) fn run(&mut self) {
         self.probe(ATTEMPT); // other workers start, and may recover the log, at this moment
         loop {
             let until = if self.asks.is_empty() { self.next_timer() } else { Some(Instant::now()) };
@@ -105,6 +117,7 @@ impl<'a> Loop<'a> {
             if let Some(by) = closing {
                 return self.finish(by);
             }
+            hook::point(hook::STORE_THREAD);
             self.answer_some();
             let now = Instant::now();
             if self.look_at <= now {
@@ -192,6 +205,7 @@ impl<'a> Loop<'a> {
     /// Has the streams end that the database no longer allows. One that is out of order says
     /// nothing; when it is back, what it says then counts.
     fn look_after_streams(&mut self) {
+        let mut next = watch::INTERVAL;
         if self.health.is_good() {
             let Self { database, watch, history, .. } = self;
             let stops = guarded(database, |database| watch.look(database, history));
@@ -202,7 +216,10 @@ impl<'a> Loop<'a> {
                     }
                     self.watch_health.note(Ok(()))
                 }
-                Err(fault) if fault.is_passing() => None,
+                Err(fault) if fault.is_passing() => {
+                    next = RETRY / 5;
+                    None
+                }
                 Err(fault) => {
                     self.probe(Duration::ZERO);
                     // As with the history, see `flush`.
@@ -213,7 +230,7 @@ impl<'a> Loop<'a> {
                 self.log(said);
             }
         }
-        self.watch.postpone();
+        self.watch.postpone(next);
     }
 
     fn note_health(&mut self, fault: Option<&StoreError>) {
@@ -289,7 +306,7 @@ impl<'a> Loop<'a> {
     }
 
     /// Writes what waits as long as there is time and hope; nobody listens to answers any more.
-    fn finish(mut self, by: Instant) {
+    fn finish(&mut self, by: Instant) {
         while self.history.waiting() > 0 {
             match self.write() {
                 Ok(1..) => (),
@@ -328,7 +345,11 @@ fn guarded<T>(
     database: &mut Database,
     work: impl FnOnce(&mut Database) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let result = catch_unwind(AssertUnwindSafe(|| work(&mut *database)))
+    let work = AssertUnwindSafe(|| {
+        hook::point(hook::STORE_WORK);
+        work(&mut *database)
+    });
+    let result = catch_unwind(work)
         .unwrap_or_else(|_| Err(StoreError::Panicked { path: database.path().to_owned() }));
     match &result {
         Err(error) if error.is_passing() => (),

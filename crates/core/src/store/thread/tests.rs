@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
 use std::time::SystemTime;
 
 use rusqlite::Connection;
@@ -12,6 +13,7 @@ use crate::username::Username;
 
 mod boot;
 mod faults;
+mod life;
 mod succession;
 mod watching;
 
@@ -43,7 +45,7 @@ impl Scene {
         let (wake, woken) = channel();
         let settings = settings(fixture.path().to_owned());
         let wake = move || wake.send(()).unwrap_or_default();
-        let thread = StoreThread::spawn_with(settings, Box::new(lookup), wake).unwrap();
+        let thread = StoreThread::spawn_with(settings, Arc::new(lookup), Arc::new(wake));
         Self { fixture, thread, woken, reports: Vec::new(), tickets: 0 }
     }
 
@@ -239,20 +241,4 @@ fn a_panic_refuses_one_key_and_no_more() {
     assert_eq!(scene.ask(benw), allowed("benw"));
     assert_eq!(scene.log().0, Level::Error);
     assert_eq!(scene.log().0, Level::Notice);
-}
-
-#[test]
-fn a_thread_that_has_died_takes_no_more_requests() {
-    let fixture = Fixture::empty(); // so that it has something to report
-    let settings = settings(fixture.path().to_owned());
-    let wake = || panic!("this one is meant to panic");
-    let thread = StoreThread::spawn(settings, wake).unwrap();
-    let until = Instant::now() + SOON;
-    while thread.ask(1, visitor(KeyDigest::of(b"x"))).is_ok() {
-        assert!(Instant::now() < until);
-        thread::sleep(Duration::from_millis(5));
-    }
-    assert_eq!(thread.ask(1, visitor(KeyDigest::of(b"x"))), Err(StoreGone::Ended));
-    let event = SessionEvent::Boot { at: SystemTime::now() };
-    assert_eq!(thread.record(event), Err(StoreGone::Ended));
 }

@@ -46,7 +46,7 @@ fn scene() -> (Scene, Arc<Starting>) {
         ..settings(fixture.path().to_owned())
     };
     let (wake, woken) = channel();
-    let thread = StoreThread::spawn(settings, move || wake.send(()).unwrap_or_default()).unwrap();
+    let thread = StoreThread::spawn(settings, move || wake.send(()).unwrap_or_default());
     let scene = Scene { fixture, thread, woken, reports: Vec::new(), tickets: 0 };
     scene.start(1);
     thread::sleep(Duration::from_millis(300));

@@ -260,7 +260,7 @@ fn replaced_under_two_workers_both_work_on_the_new_one() {
     let (mut scene, _) = Scene::live();
     let settings = settings(scene.fixture.path().to_owned());
     let (wake, woken) = channel();
-    let second = StoreThread::spawn(settings, move || wake.send(()).unwrap_or_default()).unwrap();
+    let second = StoreThread::spawn(settings, move || wake.send(()).unwrap_or_default());
     second.ask(1, visitor(KeyDigest::of(b"x"))).unwrap();
     woken.recv_timeout(SOON).unwrap();
     assert_eq!(second.reports().count(), 1);

@@ -32,7 +32,7 @@ impl Scene {
 
     /// Another worker.
     fn another(&self) -> StoreThread {
-        StoreThread::spawn(settings(self.fixture.path().to_owned()), || ()).unwrap()
+        StoreThread::spawn(settings(self.fixture.path().to_owned()), || ())
     }
 
     fn assert_only_zoe(&self) {
@@ -155,7 +155,7 @@ fn behind_a_symbolic_link_either_may_change() {
     let third = Fixture::named("third.db");
     let zoe = other.add("zoe");
     std::os::unix::fs::symlink(fixture.path(), &link).unwrap();
-    let thread = StoreThread::spawn(settings(link.clone()), || ()).unwrap();
+    let thread = StoreThread::spawn(settings(link.clone()), || ());
     assert_eq!(answer(&thread, benw), allowed("benw"));
     fixture.add("late");
     fs::rename(other.path(), fixture.path()).unwrap();

@@ -1,0 +1,279 @@
+#!/usr/bin/perl
+
+# A panic in each function that nginx calls while it runs: what was due is refused, the log says so, and
+# everything else goes on: the master, the workers, the streams that are live.  No name stays taken.
+
+use warnings;
+use strict;
+
+use Test::More;
+use Time::HiRes qw(time);
+
+BEGIN { use FindBin; chdir("$FindBin::Bin/.."); }
+
+use lib 'lib';
+use Test::Faults qw(PANIC callbacks in_configuration row);
+use Test::Nginx;
+use Test::Answer qw(answer);
+use Test::RTMP;
+use Test::Stagedoor qw(wait_for);
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my %RUNNING = (
+    'a connection'              => \&begin,
+    'a handshake'               => \&begin,
+    'a message'                 => \&begin,
+    'an acknowledgement'        => \&begin,
+    'a publish'                 => \&begin,
+    'an answer'                 => \&begin,
+    'a wake-up'                 => \&begin,
+    q(a stream's end)           => \&begin_and_close,
+    q(a connection's end)       => \&begin_and_vanish,
+    q(a publish's timer)        => \&wrong_key,
+    q(a refused client's input) => \&wrong_key,
+    'a stop'                    => \&kick,
+    'a takeover'                => \&take_over,
+    'a play'                    => \&play,
+    q(a command with a stream's name) => sub { Test::RTMP->new()->ready()->fc_publish('a-name') },
+    q(a message's check)        => \&begin,
+    q(an aggregate's check)     => \&aggregate,
+    'a look at what has come'   => \&much,
+    'a look for dead workers'   => \&again,
+    'a look for takeovers'      => \&again,
+    'a reading of the meters'   => \&again,
+    q(a worker's start)         => \&kill_worker,
+    q(a worker's end)           => \&end_worker,
+    q(a worker's later start)   => \&kill_worker_twice,
+    'a variable'                => sub { answer('GET', '/hls/other/x.ts') },
+    q(a path's check)           => sub { answer('GET', '/hls/other/x.ts') },
+    q(a live stream's check)    => sub { answer('GET', '/hls/other/x.ts') },
+    q(a playlist's end)         => sub { answer('GET', '/hls/other/index.m3u8') },
+    q(an answer's headers)      => sub { answer('GET', '/hls/other/x.ts') },
+    'a status'                  => sub { answer('GET', '/status') },
+);
+
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(5 + keys %RUNNING);
+
+my $stagedoor = Test::Stagedoor->new($t);
+my $faults    = Test::Faults->new($t);
+
+$t->write_file_expand('nginx.conf', <<'END');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+worker_processes 2;
+
+stagedoor_db %%TESTDIR%%/db/stagedoor.db;
+
+events {
+}
+
+rtmp {
+    access_log %%TESTDIR%%/rtmp.log;
+
+    server {
+        listen 127.0.0.1:8935;
+
+        application live {
+            live on;
+            stagedoor on;
+            stagedoor_duplicate takeover;
+            stagedoor_auth_delay 100ms;
+        }
+    }
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    server {
+        listen 127.0.0.1:8080;
+
+        location /hls/ {
+            stagedoor_hls on;
+            stagedoor_hls_require_live on;
+            add_header X-Stream $stagedoor_stream;
+            alias %%TESTDIR%%/hls/;
+        }
+
+        location /status {
+            stagedoor_status;
+        }
+    }
+}
+
+END
+
+$t->write_file('hls/other/x.ts', 'media');
+$t->write_file('hls/other/index.m3u8', "#EXTM3U\n");
+my ($key, $other_key, $lasting_key) = map { $stagedoor->add($_) } qw(benw other lasting);
+
+$faults->run();
+
+###############################################################################
+
+# No function has been forgotten.
+my %named = map { $_ => 1 } callbacks();
+is_deeply([sort grep { !in_configuration($_) } keys %named], [sort keys %RUNNING], 'every function that nginx calls is here');
+
+my $other = Test::RTMP->new()->ready();
+is($other->publish($other_key)->{code}, 'NetStream.Publish.Start', 'a stream that is live all the while');
+$other->go_live(fps => 2);
+my $safe = $stagedoor->worker_of($other);
+
+my @seconds;
+my @survived = grep { while_running($_) } sort keys %RUNNING;
+row(
+    subject  => 'nginx', fault => 'a panic in each function that nginx calls otherwise',
+    injected => scalar keys %RUNNING, expected => 'logged; the worker and its streams go on; the name is free again',
+    seen     => @survived . ' as expected', ok => @survived == keys %RUNNING, seconds => \@seconds,
+);
+
+ok(!$other->is_closed() && $stagedoor->worker_of($other) == $safe, 'the stream is still live');
+is($stagedoor->status()->{live}, 1, 'and no other one is');
+
+###############################################################################
+
+sub while_running {
+    my ($place) = @_;
+    my $before = $faults->fired();
+    # The stream that is live passes this one, too.
+    $faults->arm($place, PANIC, 1, $place eq 'a look at what has come' ? victim() : 0);
+    my $is_right = eval { $RUNNING{$place}->($place) } // 0;
+    diag($@) if $@;
+    my $fired = $faults->fires($before);
+    my $ended = time;
+    my $said  = wait_for(sub { said($place) }, 2);
+    my $works = works();
+    my $safe_still = !$other->is_closed() && $stagedoor->worker_of($other) == $safe;
+    push @seconds, time - $ended;
+    return ok($fired && $is_right && $said && $works && $safe_still, "panic in $place")
+        || diag(join ', ', map { $_->[1] ? $_->[0] : "not $_->[0]" } ['met', $fired], ['right', $is_right],
+            ['logged', $said], ['working', $works], ['safe', $safe_still]);
+}
+
+sub said { my ($place) = @_; return $stagedoor->log_lines(level => 'error', text => qr/^stagedoor: a bug stopped \Q$place\E; /) }
+
+# A stream of the streamer goes live, as with an encoder that tries again, and ends.
+sub works {
+    return wait_for(sub {
+        my $c = eval { Test::RTMP->new(timeout => 2)->ready() } or return 0;
+        my $status = $c->publish($key) // return 0;
+        $c->close();
+        return $status->{code} eq 'NetStream.Publish.Start';
+    }, 5);
+}
+
+# A publish on its way meets the panic: it goes live all the same, or the session is closed.
+sub begin {
+    my $c = Test::RTMP->new(timeout => 3);
+    my $status = eval { $c->ready()->publish($key) };
+    my $is_live = $status && $status->{code} eq 'NetStream.Publish.Start';
+    my $is_over = $is_live || $status || $c->is_closed();
+    $c->close();
+    return $is_over;
+}
+
+sub live { my ($key) = @_; my $c = Test::RTMP->new()->ready(); $c->publish($key)->{code} eq 'NetStream.Publish.Start' or die "not live\n"; return $c }
+
+sub begin_and_close {
+    my $c = live($lasting_key);
+    $c->close_stream();
+    return $c->closed_within(3);
+}
+
+sub begin_and_vanish { live($key)->close(); return 1 }
+
+sub wrong_key {
+    my $c = Test::RTMP->new(timeout => 3)->ready();
+    $c->send_publish('nobodys-key');
+    wait_for(sub { $c->statuses() || $c->is_closed() }, 3);
+    $c->go_deaf();
+    $c->send_create_stream();
+    my $is_live = grep { $_->{code} eq 'NetStream.Publish.Start' } $c->statuses();
+    $c->close() if wait_for(sub { 0 }, 1) || 1;
+    return !$is_live;
+}
+
+sub kick {
+    my $c = live($lasting_key);
+    wait_for(sub { $stagedoor->json('show', 'lasting')->{is_live} }, 3);
+    $stagedoor->run('kick', 'lasting');
+    return $c->closed_within(3);
+}
+
+sub take_over {
+    my $old = live($lasting_key);
+    wait_for(sub { 0 }, 1.1);
+    my $new = Test::RTMP->new(timeout => 3)->ready();
+    $new->send_publish($lasting_key);
+    my $is_over = wait_for(sub { $new->is_closed() || grep { $_->{code} =~ /Start/ } $new->statuses() }, 4);
+    $_->close() for $old, $new;
+    wait_for(sub { is_free('lasting') }, 3) or return 0;
+    return $is_over;
+}
+
+sub is_free { my ($name) = @_; return !grep { $_->{username} eq $name } @{$stagedoor->status()->{streams}} }
+
+sub much {
+    my $c = $stagedoor->client_on(victim());
+    $c->publish($lasting_key);
+    $c->go_live(fps => 50);
+    return $c->closed_within(10);
+}
+
+sub aggregate {
+    my $c = Test::RTMP->new()->ready();
+    $c->message(type => 22, payload => "\x08" . "\0" x 10);
+    return $c->closed_within(3);
+}
+
+sub play {
+    my $c = Test::RTMP->new(timeout => 3)->ready();
+    $c->play('other');
+    return 1;
+}
+
+# It has to come again.
+sub again {
+    my ($place) = @_;
+    my $c = live($lasting_key);
+    my $before = $faults->fired();
+    $faults->fires($before - 1, 3);
+    $before = $faults->fired();
+    $faults->arm($place, PANIC);
+    my $comes_again = $faults->fires($before, 4);
+    $c->close();
+    return $comes_again;
+}
+
+sub victim { my ($victim) = grep { $_ != $safe } $stagedoor->workers(2); return $victim }
+
+sub answered { return scalar $stagedoor->log_lines(text => qr/^stagedoor: publishes are answered from now on/) }
+
+sub kill_worker {
+    my $answered = answered();
+    $stagedoor->kill_worker(victim());
+    $stagedoor->workers(2);
+    return wait_for(sub { answered() > $answered }, 5);
+}
+
+# The second attempt to start fails as the first one.
+sub kill_worker_twice {
+    my ($place) = @_;
+    my ($before, $answered) = ($faults->fired(), answered());
+    $faults->arm(q(a worker's start), PANIC);
+    $stagedoor->kill_worker(victim());
+    $faults->fires($before);
+    $faults->arm($place, PANIC);
+    $faults->fires($before + 1);
+    return wait_for(sub { answered() > $answered }, 5);
+}
+
+sub end_worker { kill TERM => victim(); wait_for(sub { 0 }, 0.3); return scalar $stagedoor->workers(2) == 2 }
+
+###############################################################################
