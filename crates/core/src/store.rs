@@ -56,6 +56,8 @@ mod check;
 mod connection;
 mod error;
 pub mod foreign;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod history;
 mod layout;
 mod lookup;
