@@ -6,6 +6,9 @@ TESTS     ?= t/*.t
 # end-to-end tests at once: they mostly wait for pictures in real time
 TEST_JOBS ?= 2
 
+FUZZ_SESSIONS ?= 1000000
+FUZZ_STEP     ?= 1
+
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
 datadir ?= $(prefix)/share
@@ -26,8 +29,8 @@ $(foreach v,NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_RTMP_SOURCE_DIR,$(eval $(call
 
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build extras tree demo run test test-browser compare check check-module deny env install \
-	clean
+.PHONY: help build extras tree demo run test test-browser compare fuzz fuzz-net fuzz-record fuzz-keep \
+	check check-module deny env install clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -85,9 +88,28 @@ compare: build ## Show what on_publish callbacks and Stagedoor do in the same ca
 	@tools/django.sh
 	@tools/compare.sh
 
+fuzz: fuzz-net ## Feed what reads strangers' input with everything, FUZZ_SECONDS (3600), and the server, too
+	@tools/packages.sh fuzz
+	@tools/fuzz.sh run
+
+fuzz-net: build ## Throw FUZZ_SESSIONS (1000000) mutated sessions and all malformed ones at a server
+	@tools/packages.sh test
+	$(CARGO) build --release -p stagedoor-fuzz-net
+	FUZZ_SESSIONS=$(FUZZ_SESSIONS) FUZZ_STEP=$(FUZZ_STEP) prove -I t/lib t/fuzz/stock.t t/fuzz/sessions.t
+
+fuzz-keep: # take what "make fuzz" has found into fuzz/corpus
+	@tools/packages.sh fuzz
+	@tools/fuzz.sh keep
+
+fuzz-record: build # record the sessions of fuzz/sessions anew, and the messages of fuzz/corpus
+	@tools/packages.sh test
+	prove -I t/lib t/fuzz/record.t
+	$(CARGO) run --release -p stagedoor-fuzz-net -- seeds=fuzz/corpus sessions=fuzz/sessions
+
 check: build check-module deny ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	shellcheck tools/*.sh .ci/run
 	@for file in t/*.t t/*/*.t $$(find t/lib -name '*.pm'); do \
@@ -118,5 +140,5 @@ install: ## Install what "make build" left (DESTDIR, prefix, modules)
 		$(DESTDIR)$(datadir)/fish/vendor_completions.d/stagedoor.fish
 
 clean: ## Remove everything that was built or fetched
-	rm -rf objs run
+	rm -rf objs run fuzz/target fuzz/artifacts
 	$(CARGO) clean

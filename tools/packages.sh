@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a step needs and that are missing; does nothing when none is.
 #
-#   tools/packages.sh build|demo|test|browser|check …
+#   tools/packages.sh build|demo|test|browser|check|fuzz …
 #
 # What the operator supplies through NGINX_SOURCE_DIR, NGINX_BUILD_DIR and NGINX_RTMP_SOURCE_DIR is
 # not installed.
@@ -35,7 +35,8 @@ wanted() {
             command -v npm >/dev/null || echo npm
             ;;
         check) echo binutils perl shellcheck ;;
-        *) die "unknown step \"$1\"; expected build, demo, test, browser or check" ;;
+        fuzz) echo g++ ;; # libFuzzer is C++
+        *) die "unknown step \"$1\"; expected build, demo, test, browser, check or fuzz" ;;
     esac
 }
 
