@@ -11,6 +11,9 @@ FAULTS    ?= long
 VERSIONS      ?= 1.28
 ASAN_VERSIONS ?= 1.22 1.28
 
+FUZZ_SESSIONS ?= 1000000
+FUZZ_STEP     ?= 1
+
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
 datadir ?= $(prefix)/share
@@ -34,7 +37,8 @@ VERSION    = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help build extras tree demo run test test-tools test-browser test-deb test-versions asan \
-	compare faults faults-build check check-module deny msrv env install deb clean
+	compare bench faults faults-build fuzz fuzz-net fuzz-keep fuzz-record check check-module deny msrv \
+	env install deb clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -128,9 +132,31 @@ asan: build test-tools ## Run them with AddressSanitizer and UBSan in nginx, ngi
 		TEST_JOBS=$(TEST_JOBS) tools/test-nginx.sh $$version asan t/sanitizers/*.t $(TESTS); \
 	done
 
+fuzz: fuzz-net ## Feed what reads strangers' input with everything, FUZZ_SECONDS (3600), and the server, too
+	@tools/fuzz.sh run
+
+fuzz-net: build ## Throw FUZZ_SESSIONS (1000000) mutated sessions and all malformed ones at a server
+	@tools/packages.sh test
+	$(CARGO) build --release -p stagedoor-fuzz-net
+	FUZZ_SESSIONS=$(FUZZ_SESSIONS) FUZZ_STEP=$(FUZZ_STEP) prove -I t/lib t/fuzz/stock.t t/fuzz/sessions.t
+
+fuzz-keep: # take what "make fuzz" has found into fuzz/corpus
+	@tools/fuzz.sh keep
+
+fuzz-record: build # record the sessions of fuzz/sessions anew, and the messages of fuzz/corpus
+	@tools/packages.sh test
+	prove -I t/lib t/fuzz/record.t
+	$(CARGO) run --release -p stagedoor-fuzz-net -- seeds=fuzz/corpus sessions=fuzz/sessions
+
+bench: build test-tools ## Measure side by side, into docs/benchmarks.md; WORK='hls' picks parts, BENCH_QUICK=1 only tries all
+	@tools/packages.sh bench
+	$(CARGO) build --release -p stagedoor-bench
+	$(TARGET_DIR)/release/bench $(if $(BENCH_QUICK),--quick) $(WORK)
+
 check: build check-module deny msrv ## Check format, lints, licences, shell and Perl, and what the module exports
 	@tools/packages.sh check
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	shellcheck tools/*.sh .ci/run debian/*.config debian/*.postinst debian/*.prerm debian/*.postrm
 	@for file in t/*.t t/*/*.t $$(find t/lib -name '*.pm'); do \
@@ -155,20 +181,20 @@ env: ## Print the variables that cargo builds with, as shell exports
 
 install: ## Install what "make build" left (DESTDIR, prefix, modules)
 	@test -f objs/ngx_stagedoor_module.so || { echo 'run "make build" first' >&2; exit 1; }
-	install -D -m 644 objs/ngx_stagedoor_module.so $(DESTDIR)$(modules)/ngx_stagedoor_module.so
-	install -D -m 755 objs/stagedoor $(DESTDIR)$(bindir)/stagedoor
-	install -D -m 644 objs/man/stagedoor.1 $(DESTDIR)$(datadir)/man/man1/stagedoor.1
-	install -D -m 644 objs/man/stagedoor.5 $(DESTDIR)$(datadir)/man/man5/stagedoor.5
+	install -D -m 644 objs/ngx_stagedoor_module.so "$(DESTDIR)$(modules)/ngx_stagedoor_module.so"
+	install -D -m 755 objs/stagedoor "$(DESTDIR)$(bindir)/stagedoor"
+	install -D -m 644 objs/man/stagedoor.1 "$(DESTDIR)$(datadir)/man/man1/stagedoor.1"
+	install -D -m 644 objs/man/stagedoor.5 "$(DESTDIR)$(datadir)/man/man5/stagedoor.5"
 	install -D -m 644 objs/completions/stagedoor.bash \
-		$(DESTDIR)$(datadir)/bash-completion/completions/stagedoor
-	install -D -m 644 objs/completions/_stagedoor $(DESTDIR)$(zshdir)/_stagedoor
+		"$(DESTDIR)$(datadir)/bash-completion/completions/stagedoor"
+	install -D -m 644 objs/completions/_stagedoor "$(DESTDIR)$(zshdir)/_stagedoor"
 	install -D -m 644 objs/completions/stagedoor.fish \
-		$(DESTDIR)$(datadir)/fish/vendor_completions.d/stagedoor.fish
+		"$(DESTDIR)$(datadir)/fish/vendor_completions.d/stagedoor.fish"
 
 deb: build ## Build the Debian package into objs/deb/, and check it with lintian
 	@tools/packages.sh deb
 	@tools/deb.sh
 
 clean: ## Remove everything that was built or fetched
-	rm -rf objs run
+	rm -rf objs run fuzz/target fuzz/artifacts
 	$(CARGO) clean

@@ -17,6 +17,7 @@ use stagedoor_core::store::{self, CheckError, Layout};
 
 use crate::ffi::conf::{self, Conf, Directive, Mistake, command, once};
 use crate::ffi::guard::{contain, guard};
+use crate::ffi::listening;
 use crate::ffi::log::Log;
 use crate::ffi::module::{CONF_ERROR, CONF_OK, NO_COMMAND, OK, module, text};
 use crate::ffi::process;
@@ -234,10 +235,14 @@ unsafe extern "C" fn init_conf(cycle: *mut ngx_cycle_t, conf: *mut c_void) -> *m
         let conf = unsafe { &*conf.cast::<CoreConf>() };
         // SAFETY: the log of the cycle that is being set up.
         let log = unsafe { Log::from_raw((*cycle).log) };
-        match check(conf, log) {
-            Ok(()) => CONF_OK,
-            Err(()) => CONF_ERROR,
+        if check(conf, log).is_err() {
+            return CONF_ERROR;
         }
+        if conf.is_needed() {
+            // SAFETY: nginx opens its sockets behind this.
+            unsafe { listening::widen_backlog(cycle) };
+        }
+        CONF_OK
     })
 }
 

@@ -10,6 +10,7 @@ pub mod file;
 pub mod guard;
 #[cfg(feature = "test-hooks")]
 pub mod hook;
+pub mod listening;
 pub mod location;
 pub mod log;
 mod memory;

@@ -244,6 +244,7 @@ fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
     for message in [NGX_RTMP_MSG_CHUNK_SIZE, NGX_RTMP_MSG_ACK_SIZE, NGX_RTMP_MSG_AMF_CMD] {
         events.add(message, set_up_message)?;
     }
+    close::install_for_media(&events)?;
     guard::install(&events)?;
     install_in_chains(symbols);
     Ok(())
@@ -275,6 +276,7 @@ unsafe extern "C" fn on_publish(
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let view = unsafe { Session::from_raw(session) };
         if publishes_by_nginx(view) {
+            publish::passed_on(view);
             // SAFETY: the very call that nginx-rtmp would have made.
             return STOCK_PUBLISH
                 .get()
@@ -305,6 +307,9 @@ unsafe extern "C" fn connected(
         let session = unsafe { Session::from_raw(session) };
         if session.has_known_layout() {
             guard::connected(session);
+            if is_needed() {
+                latency::connected(session);
+            }
             return input_buffers(session);
         }
         Log::cycle().error(format_args!("stagedoor: connection refused: {}", InstallError::Layout));

@@ -44,6 +44,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// master gives it before it kills (ngx_process_cycle.c).
 const FLUSH: Duration = Duration::from_millis(500);
 
+/// The same of a worker that quits, for which nobody waits after a reload: as long as applications
+/// hold a lock, 5 s being the time that Django and Python's sqlite3 wait for one.
+const QUIT_FLUSH: Duration = Duration::from_secs(6);
+
 /// Someone who waits for an answer of the store.
 pub trait Asker {
     /// The answer.
@@ -134,7 +138,13 @@ pub fn stop() {
     let Some(mut worker) = WORKER.take() else { return };
     worker.end_all();
     worker.registry.leave();
-    worker.store.shutdown(FLUSH);
+    let unwritten = worker.store.shutdown(if process::is_quitting() { QUIT_FLUSH } else { FLUSH });
+    if unwritten > 0 {
+        Log::cycle().warn(format_args!(
+            "stagedoor: {unwritten} starts and ends of streams are not written down: this worker \
+             ends and cannot write the database"
+        ));
+    }
 }
 
 /// Asks the store whether somebody may publish. The answer goes to `asker`, unless it is gone by then;

@@ -19,7 +19,7 @@ use Test::Stagedoor;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(49);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(55);
 
 my $stagedoor = Test::Stagedoor->new($t, init => 0);
 my $db = $t->testdir() . '/site.db';
@@ -114,6 +114,18 @@ is(said(query => 'SELECT name AS username FROM plain WHERE key = :key'),
     '[warn] "stagedoor_query" directive reads the whole table "plain" for each key, expected an index to search in site.conf:4',
     'a query without an index');
 
+is(said(query => $QUERY, on_stop => q{UPDATE plain SET key = NULL WHERE "nmae" = :username}),
+    '[warn] "stagedoor_on_stop" directive has a name in double quotes that is taken for a text, because it is no column: '
+        . 'SQLite says "no such column: "nmae" - should this be a string literal in single-quotes?" in site.conf:5', 'a misspelt column');
+is(said(query => 'SELECT "username" FROM "auth_user" WHERE "username" = :key'), '', 'one that is not');
+
+# what workers would not run
+
+$stagedoor->sql("CREATE VIEW columns AS SELECT name AS username FROM pragma_table_info('plain')", $db);
+is(said(query => 'SELECT username FROM columns WHERE username = :key'),
+    '[emerg] "stagedoor_query" directive cannot run: SQLite says "unsafe use of virtual table "pragma_table_info"" in site.conf:4',
+    'a view that reads what only statements may');
+
 # where the database cannot be looked at
 
 my $later = '[warn] stagedoor refuses every publish for now: database "site.db"';
@@ -126,6 +138,17 @@ is(said(query => 'SELECT username FROM newest WHERE key = :key'),
 is(said(query => 'SELECT username FROM newest WHERE key = :user'),
     "$later does not fit stagedoor_query, which cannot run: SQLite says \"no such table: newest\"", 'nor what cannot be told without it');
 $writer->kill();
+unlink glob "$db*";
+$stagedoor->sql($SCHEMA, $db);
+Test::Process->run({ timeout => 30 }, qw(sqlite3 -batch -bail), $db, 'PRAGMA synchronous = OFF; BEGIN; ALTER TABLE boltstream_stream RENAME TO former',
+    ".shell cp $db-journal $db.journal", 'COMMIT', ".shell mv $db.journal $db-journal");
+is(said(query => $QUERY), "$later does not fit stagedoor_query, which cannot run: SQLite says \"no such table: boltstream_stream\"",
+    'nor a table that comes back with a transaction undone');
+$stagedoor->sql('SELECT 1 FROM boltstream_stream', $db);
+is(said(query => $QUERY), '', 'as its next user does');
+$stagedoor->sql('PRAGMA journal_mode = PERSIST; DELETE FROM plain', $db);
+is(said(query => 'SELECT key AS username FROM streams WHERE key = :key'),
+    '[emerg] "stagedoor_query" directive cannot run: SQLite says "no such table: streams" in site.conf:4', 'a journal that is at its end is none');
 unlink glob "$db*";
 is(said(query => $QUERY), "$later does not exist", 'a database that is missing is waited for');
 is(said(query => 'SELEC 1'), '[emerg] "stagedoor_query" directive cannot run: SQLite says "near "SELEC": syntax error" in site.conf:4', 'what is wrong anywhere is wrong');

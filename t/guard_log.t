@@ -13,10 +13,13 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 use lib 'lib';
 use Test::Nginx;
 use Test::RTMP;
+use Test::RTMP::AMF0 qw(amf_encode);
 use Test::Stagedoor qw(wait_for);
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
+
+use constant GARBLED => 1000;
 
 # Everything that a client says and nginx-rtmp logs.
 my %said = (
@@ -33,7 +36,7 @@ my %said = (
 );
 
 my ($stock, $t) = map { Test::Nginx->new()->has(qw/rtmp stagedoor/) } 1, 2;
-$t->plan(3 * keys(%said) + 6);
+$t->plan(3 * keys(%said) + 9);
 
 my $conf = <<'END';
 
@@ -115,7 +118,21 @@ ok(!lines($t, forged('key')), 'is in no log');
 my $encoder = Test::RTMP->new(port => port(8936));
 ok($encoder->connect(flashVer => "FMLE/3.0 (compatible; \xc3\x89ncodeur)", swfUrl => ''), 'what is no control character passes');
 
+# metadata that nginx-rtmp can only log an error about, each time
+
+my $garbled = amf_encode('onMetaData') . "\x0b";
+for my $port (8935, 8936) {
+    my $client = Test::RTMP->new(port => port($port))->ready();
+    $client->message(type => 18, fmt => 0, payload => $garbled) for 1 .. GARBLED;
+    ok($client->create_stream(), "metadata that cannot be read does not end the session on $port") if $port == 8936;
+}
+is(garbled($stock, qr/error parsing data frame/), GARBLED, 'nginx-rtmp writes a line about each');
+my $told = garbled($t, qr/error parsing data frame|stagedoor: metadata ignored/);
+ok($told > 0 && $told <= 10, "the guard one a second: $told");
+
 ###############################################################################
+
+sub garbled { my ($nginx, $line) = @_; return scalar grep { /$line/ } split /\n/, $nginx->read_file('error.log') }
 
 # A line of one's own, short enough for nginx-rtmp's 15 characters of a type.
 sub forged {

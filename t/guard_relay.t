@@ -16,6 +16,7 @@ use Test::Encoder;
 use Test::Nginx;
 use Test::Proc          qw(children is_running spawn);
 use Test::RTMP;
+use Test::RTMP::AMF0    qw(amf_encode);
 use Test::RTMP::Chunk   ();
 use Test::RTMP::Hostile qw(deep);
 use Test::Stagedoor     qw(wait_for);
@@ -24,7 +25,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my ($stock, $t) = map { Test::Nginx->new()->has(qw/http rtmp stagedoor/)->has_daemon('ffmpeg')->has_daemon('gst-launch-1.0') } 1, 2;
-$t->plan(9);
+$t->plan(10);
 
 $stock->write_file_expand('nginx.conf', <<'END');
 
@@ -85,6 +86,11 @@ rtmp {
             push rtmp://127.0.0.1:8936/pushed;
         }
 
+        application turncoat {
+            live on;
+            pull rtmp://127.0.0.1:8938/live name=turned;
+        }
+
         application pushed {
             live on;
             meta copy;
@@ -115,8 +121,14 @@ my %key       = map { $_ => $stagedoor->add($_) } @encoders;
 
 $stock->expect_alert(qr/exited on signal 11/);
 $_->run() for $stock, $t;
-my $upstream = hostile_server(port(8937));
-END { kill TERM => $upstream if $upstream }
+my @m = (csid => 3, stream_id => 0, timestamp => 0);
+my @upstreams = (
+    hostile_server(port(8937), { @m, deep(20, 'object', '_result') }),
+    hostile_server(port(8938),
+        map { { @m, type => 20, fmt => 0, payload => $_ } } amf_encode('_result', 1, undef, {}),
+        amf_encode('_result', 2, undef, {}), amf_encode('connect', 1, { app => 'live' })),
+);
+END { kill TERM => @upstreams if @upstreams }
 
 ###############################################################################
 
@@ -144,6 +156,15 @@ my @players = map { Test::RTMP->new(port => port($_), app => 'hostile')->ready()
 $_->send_play('pulled') for @players;
 ok(wait_for(sub { !is_running($stock_worker) }, 10), 'nginx-rtmp as it comes dies of it');
 ok(wait_for(sub { $stagedoor->status()->{messages_refused} }, 10), 'with the guard it is refused');
+
+# a server that wants another application for the stream that it sends: memory has the size that the first
+# one's configuration says
+
+my $refused = $stagedoor->status()->{messages_refused};
+my $viewer  = Test::RTMP->new(port => port(8936), app => 'turncoat')->ready();
+$viewer->send_play('turned');
+ok(wait_for(sub { $stagedoor->status()->{messages_refused} > $refused }, 10), 'one that connects back is refused as well');
+
 is_deeply([$stagedoor->workers(1)], [$worker], 'by the same worker');
 is(grep({ !$_->running() } @live), 0, 'and the encoders go on');
 
@@ -153,7 +174,7 @@ $_->stop() for @live;
 
 # Takes connections one by one, and says the same to each.
 sub hostile_server {
-    my ($port) = @_;
+    my ($port, @messages) = @_;
 
     my $server = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$port", Listen => 5, ReuseAddr => 1)
         or die "Can't listen: $!\n";
@@ -161,7 +182,7 @@ sub hostile_server {
     my $answer = $writer->message(csid => 2, type => 1, stream_id => 0, timestamp => 0, fmt => 0,
         payload => pack 'N', 65536);
     $writer->chunk_size(65536);
-    $answer .= $writer->message(csid => 3, stream_id => 0, timestamp => 0, deep(20, 'object', '_result'));
+    $answer .= $writer->message(%$_) for @messages;
     return spawn(sub {
         while (my $client = $server->accept()) {
             read $client, my $hello, 1 + Test::RTMP::HANDSHAKE;

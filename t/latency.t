@@ -20,10 +20,13 @@ use Test::Stagedoor qw(wait_for);
 # Numbers of system calls that are the same on every architecture.
 use constant { PIDFD_OPEN => 434, PIDFD_GETFD => 438 };
 
+# linux/tcp.h, net/tcp_states.h
+use constant { TCP_INFO => 11, TCP_LISTEN => 10 };
+
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->plan(14);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->plan(15);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -63,10 +66,15 @@ my ($worker) = $stagedoor->workers(1);
 
 ###############################################################################
 
+# room for everybody
+
+open my $somaxconn, '<', '/proc/sys/net/core/somaxconn' or die "somaxconn: $!\n";
+is(backlog(), <$somaxconn> + 0, 'as many may wait to be accepted as the kernel lets');
+
 # each step of a publish
 
 my $c = Test::RTMP->new();
-is(wait_for(sub { defined option($c, TCP_NODELAY) }, 2) && option($c, TCP_NODELAY), 0, 'before the handshake the connection is as nginx-rtmp has it');
+on($c, TCP_NODELAY, 'the answers of the handshake go out at once');
 $c->handshake();
 on($c, TCP_NODELAY,  'after the handshake answers go out at once');
 on($c, TCP_QUICKACK, 'and what comes is acknowledged at once');
@@ -104,23 +112,43 @@ sub on {
     return;
 }
 
-# An option of the worker's end of a client's connection.  The kernel gives a copy
-# of the descriptor to whoever may trace the worker: its ancestors may.
+# An option of the worker's end of a client's connection.
 sub option {
     my ($client, $option) = @_;
-
-    my $pidfd = syscall PIDFD_OPEN, $worker, 0;
-    die "pidfd_open: $!\n" if $pidfd < 0;
-    my $process = IO::Handle->new_from_fd($pidfd, 'r');
-    for my $fd (map { m{/(\d+)$} } grep { (readlink // '') =~ /^socket:/ } glob "/proc/$worker/fd/*") {
-        my $copy = syscall PIDFD_GETFD, $pidfd, $fd + 0, 0;
-        die "pidfd_getfd: $!\n" if $copy < 0;
-        open my $socket, '+<&=', $copy or die "Can't open descriptor $copy: $!\n";
+    for my $socket (sockets()) {
         my $peer = getpeername $socket or next;
         next if length $peer != 16 || (unpack_sockaddr_in($peer))[0] != $client->local_port();
         return unpack 'i', getsockopt $socket, IPPROTO_TCP, $option;
     }
     return;
+}
+
+# The largest number of connections that may wait for the worker: what the kernel tells of a
+# listening socket in TCP_INFO, as tcpi_sacked.
+sub backlog {
+    for my $socket (sockets()) {
+        my $name = getsockname $socket or next;
+        next if length $name != 16 || (unpack_sockaddr_in($name))[0] != port(8935);
+        my ($state, $backlog) = unpack 'C x27 L', getsockopt $socket, IPPROTO_TCP, TCP_INFO;
+        return $backlog if $state == TCP_LISTEN;
+    }
+    return;
+}
+
+# Copies of the worker's sockets.  The kernel gives a copy of a descriptor to whoever may trace
+# the worker: its ancestors may.
+sub sockets {
+    my $pidfd = syscall PIDFD_OPEN, $worker, 0;
+    die "pidfd_open: $!\n" if $pidfd < 0;
+    my $process = IO::Handle->new_from_fd($pidfd, 'r');
+    my @sockets;
+    for my $fd (map { m{/(\d+)$} } grep { (readlink // '') =~ /^socket:/ } glob "/proc/$worker/fd/*") {
+        my $copy = syscall PIDFD_GETFD, $pidfd, $fd + 0, 0;
+        die "pidfd_getfd: $!\n" if $copy < 0;
+        open my $socket, '+<&=', $copy or die "Can't open descriptor $copy: $!\n";
+        push @sockets, $socket;
+    }
+    return @sockets;
 }
 
 ###############################################################################

@@ -74,12 +74,13 @@ sub items {
     return join '', map { /\A(\.IP.*\n)(.*)/ ? $1 . line(inline($2)) : line(inline($_)) } @items;
 }
 
+# "nokeep": a page that is paged at 120 columns, as lintian does, breaks inside tables.
 sub table {
     my ($head, undef, @rows) = map { [map { s/^\s+|\s+$//gr } split /(?<!\\)\|/, s/^\||\|$//gr, -1] } @_;
     my $columns = @$head;
     my @widths  = $columns == 2 ? qw(lw(24n) lw(40n)) : qw(lw(16n) lw(20n) lw(27n));
     my @named   = grep { join '', @$_ } $head;
-    return ".PP\n.TS\ntab(\t);\n" . join(' ', @widths) . ".\n"
+    return ".PP\n.TS\nnokeep tab(\t);\n" . join(' ', @widths) . ".\n"
         . join('', map { row($columns, @$_) } @named, @rows) . ".TE\n";
 }
 

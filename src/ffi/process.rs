@@ -5,7 +5,10 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use nginx_sys::{NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_pid, ngx_process, ngx_uint_t};
+use nginx_sys::{
+    NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_exiting, ngx_pid, ngx_process, ngx_terminate,
+    ngx_uint_t,
+};
 use stagedoor_core::registry::Owner;
 
 /// Whether this process carries connections: not a master, cache manager or signaller.
@@ -13,6 +16,14 @@ pub fn is_worker() -> bool {
     // SAFETY: a plain integer that nginx sets before it starts modules in a process.
     let process = unsafe { ngx_process };
     process == NGX_PROCESS_WORKER as ngx_uint_t || process == NGX_PROCESS_SINGLE as ngx_uint_t
+}
+
+/// Whether this worker ends because it has nothing left to do, as after a reload, and was not told
+/// to end at once.
+pub fn is_quitting() -> bool {
+    // SAFETY: plain integers that nginx sets in this thread or in its signal handler.
+    let (exiting, terminate) = unsafe { (ngx_exiting, ngx_terminate) };
+    exiting != 0 && terminate == 0
 }
 
 /// This process, as others can recognise it.

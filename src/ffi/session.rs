@@ -96,6 +96,11 @@ impl Session {
         self.raw().relay() != 0
     }
 
+    /// Somebody connected to this server, which is not the client itself; known from the beginning.
+    pub fn is_incoming(self) -> bool {
+        !self.connection().listening.is_null()
+    }
+
     /// Its end has begun: nginx-rtmp will close it from a posted event.
     pub fn is_closing(self) -> bool {
         self.connection().destroyed() != 0

@@ -38,6 +38,8 @@ pub struct Symbols {
         *const c_char,
         *const c_char,
     ) -> ngx_int_t,
+    /// Where the function is that takes a connection which was accepted (ngx_rtmp_init.c).
+    pub init_connection: usize,
     /// Closes a session from a posted event (ngx_rtmp_init.c).
     pub finalize_session: unsafe extern "C" fn(*mut ngx_rtmp_session_t),
 }
@@ -87,6 +89,7 @@ pub fn resolve() -> Result<&'static Symbols, MissingSymbol> {
                     *const c_char,
                 ) -> ngx_int_t,
             >(find(c"ngx_rtmp_send_status")?),
+            init_connection: find(c"ngx_rtmp_init_connection")?.addr(),
             finalize_session: std::mem::transmute::<
                 *mut c_void,
                 unsafe extern "C" fn(*mut ngx_rtmp_session_t),

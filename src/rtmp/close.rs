@@ -1,14 +1,22 @@
 //! The end of a stream, as nginx-rtmp's close chain tells it. The chain can run several times a
 //! session, and for sessions that never published; the end of the session's connection, which
 //! always comes, is [`Publisher`]'s own.
+//!
+//! What a client sends behind the end of its stream is dropped. nginx-rtmp's modules keep the name,
+//! and would write it into new segments (ngx_rtmp_hls_module.c, ngx_rtmp_hls_video), of a stream that
+//! is not live and that nobody could stop.
 
-use nginx_sys::ngx_int_t;
+use nginx_sys::{ngx_chain_t, ngx_int_t};
 
 use super::publish::Publisher;
+use crate::ffi::events::{Events, NoMemory};
 use crate::ffi::guard::guard;
-use crate::ffi::module::OK;
+use crate::ffi::module::{DONE, OK};
 use crate::ffi::previous::Previous;
-use crate::ffi::rtmp::{ngx_rtmp_close_stream_pt, ngx_rtmp_close_stream_t, ngx_rtmp_session_t};
+use crate::ffi::rtmp::{
+    NGX_RTMP_MSG_AUDIO, NGX_RTMP_MSG_VIDEO, ngx_rtmp_close_stream_pt, ngx_rtmp_close_stream_t,
+    ngx_rtmp_header_t, ngx_rtmp_session_t,
+};
 use crate::ffi::session::Session;
 
 /// The chain behind us.
@@ -22,6 +30,24 @@ static NEXT: Previous<ngx_rtmp_close_stream_pt> = Previous::new();
 pub(super) unsafe fn install(head: *mut ngx_rtmp_close_stream_pt) {
     // SAFETY: as promised by the caller.
     unsafe { NEXT.hook(head, Some(closed)) };
+}
+
+/// Puts a handler in front of those for media.
+pub(super) fn install_for_media(events: &Events) -> Result<(), NoMemory> {
+    events.add_first(NGX_RTMP_MSG_AUDIO, media)?;
+    events.add_first(NGX_RTMP_MSG_VIDEO, media)
+}
+
+unsafe extern "C" fn media(
+    session: *mut ngx_rtmp_session_t,
+    _header: *mut ngx_rtmp_header_t,
+    _message: *mut ngx_chain_t,
+) -> ngx_int_t {
+    guard("media", OK, || {
+        // SAFETY: nginx-rtmp's own, valid while the session is.
+        let publisher = Publisher::find(unsafe { Session::from_raw(session) });
+        if publisher.is_some_and(|publisher| publisher.has_ended()) { DONE } else { OK }
+    })
 }
 
 unsafe extern "C" fn closed(

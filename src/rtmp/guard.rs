@@ -14,7 +14,7 @@ use stagedoor_core::throttle::Throttle;
 
 use crate::ffi::events::{Events, Handler, NoMemory};
 use crate::ffi::guard::guard;
-use crate::ffi::module::{ERROR, OK};
+use crate::ffi::module::{DONE, ERROR, OK};
 use crate::ffi::rtmp::{
     NGX_RTMP_MSG_AGGREGATE, NGX_RTMP_MSG_AMF_CMD, NGX_RTMP_MSG_AMF_META, NGX_RTMP_MSG_AMF_SHARED,
     NGX_RTMP_MSG_AMF3_CMD, NGX_RTMP_MSG_AMF3_META, NGX_RTMP_MSG_AMF3_SHARED,
@@ -72,7 +72,10 @@ unsafe extern "C" fn amf(
             has_application: session.has_application(),
             publishes_by_nginx: super::publishes_by_nginx(session),
         };
-        answer(session, guard::amf(kind, standing, chunks))
+        match guard::amf(kind, standing, chunks) {
+            Err(danger @ Danger::UnreadableMetadata) => ignored(session, danger),
+            check => answer(session, check),
+        }
     })
 }
 
@@ -126,7 +129,22 @@ unsafe fn first_buffer(
 }
 
 thread_local! {
-    static THROTTLE: RefCell<Throttle> = const { RefCell::new(Throttle::new()) };
+    static REFUSED: RefCell<Throttle> = const { RefCell::new(Throttle::new()) };
+    static IGNORED: RefCell<Throttle> = const { RefCell::new(Throttle::new()) };
+}
+
+/// Keeps metadata from nginx-rtmp, which would log an error for each and do nothing else.
+#[cold]
+fn ignored(session: Session, danger: Danger) -> ngx_int_t {
+    let log = session.log();
+    match IGNORED.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
+        Some(0) => log.warn(format_args!("stagedoor: metadata ignored: {danger}")),
+        Some(others) => log.warn(format_args!(
+            "stagedoor: metadata ignored: {danger}; so were {others} since the last such line"
+        )),
+        None => {}
+    }
+    DONE
 }
 
 /// What a handler says to nginx-rtmp. A refusal is counted, and told once a second.
@@ -145,7 +163,7 @@ fn answer(session: Session, check: Result<(), Danger>) -> ngx_int_t {
 fn refused(session: Session, danger: Danger) {
     live::count(|counters| counters.message_refused());
     let log = session.log();
-    match THROTTLE.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
+    match REFUSED.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
         Some(0) => log.warn(format_args!("stagedoor: message refused: {danger}")),
         Some(others) => log.warn(format_args!(
             "stagedoor: message refused: {danger}; so were {others} since the last such line"

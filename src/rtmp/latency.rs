@@ -5,6 +5,9 @@
 //! happens the other way round, because encoders write a chunk's header and its payload apart.
 //! Together that costs every connect 40 to 175 ms on the way to the first frame.
 //!
+//! The server's part of the handshake is two messages, each longer than what fits in a packet on the way
+//! to a distant encoder: the end of the second waits, again, for the ACK of the first, which is a round trip.
+//!
 //! Answers go out at once (TCP_NODELAY), and until the stream is live what arrives is acknowledged
 //! at once (TCP_QUICKACK). The kernel drops the latter whenever an answer is sent, so it is armed
 //! again behind each message, from a posted event.
@@ -49,10 +52,16 @@ impl Latency {
     }
 }
 
+/// A client has connected, and is about to shake hands.
+pub(super) fn connected(session: Session) {
+    if session.is_incoming() {
+        session.set_nodelay(true);
+    }
+}
+
 /// The handshake is done: the set-up phase begins.
 pub(super) fn handshake_done(session: Session) {
     let Some(publisher) = Publisher::of(session) else { return };
-    session.set_nodelay(true);
     session.set_quickack();
     publisher.latency.is_setting_up.set(true);
 }

@@ -56,6 +56,10 @@ pub(super) struct Publisher {
     /// nginx-rtmp joins a session to one stream, as its player or its publisher
     /// (ngx_rtmp_live_module.c, ngx_rtmp_live_join): a player's publish would go nowhere.
     is_playing: Cell<bool>,
+    /// It has a stream that nginx-rtmp let in, in an application that wants no key.
+    is_passed_on: Cell<bool>,
+    /// A stream of it has ended, and no other has begun.
+    has_ended: Cell<bool>,
     is_detached: Cell<bool>,
     /// Why the server ends the stream, while it does.
     stopping: Cell<Option<Stop>>,
@@ -126,6 +130,17 @@ pub(super) fn received(session: Session, conf: &AppConf, message: *mut ngx_chain
     publisher.received(conf, command);
 }
 
+/// A `publish` goes on to nginx-rtmp, whose modules forget what they have open of the one before
+/// (ngx_rtmp_hls_module.c, ngx_rtmp_hls_publish): that one ends first.
+pub(super) fn passed_on(session: Session) {
+    let Some(publisher) = Publisher::of(session) else { return };
+    if publisher.is_passed_on.get() {
+        session.close_stream(); // and with it `end`
+    }
+    publisher.is_passed_on.set(true);
+    publisher.has_ended.set(false);
+}
+
 impl Publisher {
     /// The session's publisher; it gets one if it has none.
     pub(super) fn of(session: Session) -> Option<Rc<Publisher>> {
@@ -150,6 +165,8 @@ impl Publisher {
                     unsafe { session.wipe_handled_input() };
                 }),
                 is_playing: Cell::new(false),
+                is_passed_on: Cell::new(false),
+                has_ended: Cell::new(false),
                 is_detached: Cell::new(false),
                 stopping: Cell::new(None),
             }
@@ -169,6 +186,11 @@ impl Publisher {
     pub(super) fn plays(&self) {
         self.is_playing.set(true);
         self.latency.is_over();
+    }
+
+    /// Whether what it sends belongs to no stream any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.get()
     }
 
     fn go_live(&self, conf: &AppConf, publish: Allowed) {
@@ -210,6 +232,7 @@ impl Publisher {
             publish.tag()
         ));
         self.state.replace(State::Live { stream, username: username.clone() });
+        self.has_ended.set(false);
         let agreed = self.session.publish(username.as_str(), publish.kind);
         if !agreed {
             self.session.log().warn(format_args!(

@@ -26,7 +26,7 @@ my $package = 'libnginx-mod-stagedoor';
 my @debs    = sort { length $a <=> length $b } glob "$Test::Nginx::OBJS/deb/${package}_*.deb";
 @debs == 2 or die "expected two versions of the package in objs/deb; \"make test-deb\" makes them\n";
 
-plan(tests => 48);
+plan(tests => 55);
 
 my $machine = Test::Machine->new();
 my $doc     = "/usr/share/doc/$package";
@@ -117,7 +117,8 @@ unlike($machine->shell('cat /proc/$(cat /run/nginx.pid)/maps'), qr/ngx_stagedoor
 $encoder = Test::Encoder->ffmpeg($key, port => 1935, seconds => 300);
 $before = wait_for(\&stream, 20);
 ok($before, 'a stream is live again');
-like(apt('remove', $package), qr{WARNING:.*/etc/nginx/stagedoor\.conf: stagedoor_db}s, 'who removes the package is told what still uses it');
+$machine->shell('echo "server { listen 81; location / { stagedoor_hls on; } }" >/etc/nginx/conf.d/line.conf');
+like(apt('remove', $package), qr{WARNING:(?=.*/etc/nginx/stagedoor\.conf: stagedoor_db).*/line\.conf: server}s, 'who removes the package is told what still uses it');
 isnt($machine->run(qw(nginx -t))->exit_status(), 0, 'nginx -t says so, too');
 ok(wait_for(sub { (stream() // {bytes_in => 0})->{bytes_in} > $before->{bytes_in} }, 10), 'nginx and the stream go on');
 apt('install', '/root/stagedoor-newer.deb');
@@ -128,7 +129,7 @@ $encoder->stop();
 # as it should be
 
 $machine->shell('sudo mv /etc/nginx/nginx.conf.before /etc/nginx/nginx.conf');
-$machine->shell('sudo rm /etc/nginx/sites-enabled/stagedoor /etc/nginx/stagedoor.conf');
+$machine->shell('sudo rm /etc/nginx/sites-enabled/stagedoor /etc/nginx/stagedoor.conf /etc/nginx/conf.d/line.conf');
 nginx_is_right('without directives');
 unlike(apt('remove', $package), qr/WARNING/, 'removed without a word');
 nginx_is_right('after the removal');
@@ -140,6 +141,27 @@ apt('install', '/root/stagedoor.deb');
 $machine->shell("echo '$package $package/remove-data boolean true' | debconf-set-selections");
 apt('purge', $package);
 ok(!-e $machine->root() . '/var/lib/stagedoor', 'unless the administrator says otherwise');
+
+# a directory that somebody has made before, in which the workers may not write
+
+$machine->shell('mkdir /var/lib/stagedoor');
+like(apt('install', '/root/stagedoor.deb'), qr/WARNING: there is no database/, 'a directory that is there stays as it is');
+is($machine->shell('stat -c "%U %G %a" /var/lib/stagedoor'), "root root 755\n", 'the administrator gives it away');
+nginx_is_right('with it');
+
+# once it was removed, a package finds nothing of its own
+
+apt('remove', $package);
+$machine->shell('rmdir /var/lib/stagedoor');
+unlike(apt('install', '/root/stagedoor.deb'), qr/Live streams go on/, 'nothing is live in a module that nginx has left');
+ok(-s $machine->root() . '/var/lib/stagedoor/stagedoor.db', 'and the database is made anew');
+
+# HLS in memory
+
+$machine->shell('mkdir /var/lib/stagedoor/hls && mount -t tmpfs tmpfs /var/lib/stagedoor/hls');
+$machine->shell("echo '$package $package/remove-data boolean true' | debconf-set-selections");
+like(apt('purge', $package), qr/WARNING: .* is not removed whole/, 'a purge goes through with something mounted there');
+ok(!-e $machine->root() . '/var/lib/stagedoor/stagedoor.db', 'and removes what it can');
 
 ###############################################################################
 

@@ -64,7 +64,8 @@ ngx_module_t  ngx_sanitizers_module = {
 const char *
 __asan_default_options(void)
 {
-    return "detect_odr_violation=0:detect_stack_use_after_return=1:detect_leaks=1";
+    return "detect_odr_violation=0:detect_stack_use_after_return=1:detect_leaks=1"
+           ":print_suppressions=0";
 }
 
 

@@ -46,6 +46,15 @@ pub enum Danger {
     /// nginx-rtmp's codec module reads the application's configuration, and there is none yet.
     #[error("metadata came before \"connect\"")]
     EarlyMetadata,
+    /// nginx-rtmp would do nothing with it but log an error, as often as it comes. It harms nobody: to be
+    /// dropped, and the session goes on.
+    #[error("nginx-rtmp cannot read it")]
+    UnreadableMetadata,
+    /// It would give the session another application, while nginx-rtmp's modules keep the stream in
+    /// tables, and in memory of a size, of the one that it has. nginx-rtmp refuses a client's second one
+    /// by itself, but not one that comes from a server that it has connected to.
+    #[error("\"connect\" came when there was an application already")]
+    Reconnection,
     /// nginx-rtmp's reader calls itself for an aggregate in an aggregate, and loses the memory of a
     /// chunk size that is set in one.
     #[error("there is a message of type {0} in an aggregate")]

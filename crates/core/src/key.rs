@@ -18,6 +18,9 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 const GENERATED_LEN: usize = 24;
 
+/// How many bytes of a key in a row are too many for a text that others read.
+const TELLING: usize = 4;
+
 /// Why something is not, or did not become, a stream key. Never holds the key.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum KeyError {
@@ -65,6 +68,13 @@ impl StreamKey {
 
     pub fn digest(&self) -> KeyDigest {
         KeyDigest::of(&self.0)
+    }
+
+    /// Whether a text tells a part of the key: four bytes in a row, or all of a shorter one.
+    pub fn is_told_by(&self, text: &str) -> bool {
+        let length = TELLING.min(self.0.len());
+        let parts = || self.0.windows(length);
+        text.as_bytes().windows(length).any(|it| parts().any(|part| part.eq_ignore_ascii_case(it)))
     }
 
     /// The key itself, to hand to the streamer once. Copies of it are the caller's to zero.
@@ -208,6 +218,19 @@ mod tests {
     #[test]
     fn a_key_without_utf8_is_a_key() {
         assert_eq!(StreamKey::parse(b"\xff\xfe\x80").unwrap().expose(), b"\xff\xfe\x80");
+    }
+
+    #[test]
+    fn a_text_tells_of_a_key_by_four_bytes() {
+        let key = StreamKey::parse(b"Secret-1").unwrap();
+        for text in ["Secret-1", "near \"secr\"", "xet-1"] {
+            assert!(key.is_told_by(text), "{text}");
+        }
+        for text in ["", "Sec", "Sec ret -1", "malformed JSON"] {
+            assert!(!key.is_told_by(text), "{text}");
+        }
+        assert!(StreamKey::parse(b"ab").unwrap().is_told_by("no ab"));
+        assert!(!StreamKey::parse(b"ab").unwrap().is_told_by("a b"));
     }
 
     #[test]

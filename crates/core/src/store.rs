@@ -20,10 +20,13 @@
 //!
 //! # Durability
 //!
-//! `synchronous=FULL` on every connection that writes: a commit that was reported is on disk. A
-//! worker writes its session rows after the fact, those that wait in one transaction; what a crash
+//! What a command reports done is on disk (`synchronous=FULL`). A worker writes its session rows after
+//! the fact, twenty times a second at most; in a native database it leaves it to the
+//! kernel when they reach the disk (`synchronous=NORMAL`), because a key that is asked for meanwhile
+//! would wait as long. So rows outlive the death of any process; when the machine goes down, those of
+//! the last half minute at most may be missing, and the database is as it was before them. What a crash
 //! leaves open is closed by [`SessionEvent::Lost`](thread::SessionEvent::Lost) or
-//! [`SessionEvent::Boot`](thread::SessionEvent::Boot).
+//! [`SessionEvent::Boot`](thread::SessionEvent::Boot). In another application's database `FULL` stays.
 //!
 //! # A database replaced while nginx runs
 //!
@@ -56,6 +59,8 @@ mod check;
 mod connection;
 mod error;
 pub mod foreign;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod history;
 mod layout;
 mod lookup;

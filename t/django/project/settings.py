@@ -42,6 +42,8 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ["SITE_DATABASE"],
+        # Several processes write without a pause, more of them than there are processors.
+        "OPTIONS": {"timeout": 20},
     }
 }
 

@@ -52,12 +52,21 @@ pub fn amf<'a>(
     if matches!(kind, AMF3_DATA | AMF3_SHARED | AMF3_COMMAND) {
         input.skip_prefix();
     }
-    let mut values = Values { input, open: [Container::Object; MAX_DEPTH], depth: 0, logged: None };
+    let mut values = Values {
+        input,
+        open: [Container::Object; MAX_DEPTH],
+        depth: 0,
+        logged: None,
+        metadata: None,
+    };
     match values.message(is_shared, standing) {
         Stop::Refused(Danger::Length | Danger::Count) if is_shared => Ok(()), // no AMF, but for its name
         Stop::Refused(danger) => Err(danger),
         Stop::End if values.has_elements_due() && !is_shared => Err(Danger::Count),
-        Stop::End | Stop::Foreign => Ok(()),
+        Stop::End | Stop::Foreign => match values.metadata {
+            Some(metadata) if !metadata.is_read() => Err(Danger::UnreadableMetadata),
+            _ => Ok(()),
+        },
     }
 }
 
@@ -102,11 +111,32 @@ struct Logged {
     depth: usize,
 }
 
+/// What of metadata nginx-rtmp has read: it wants one value, or a text and another
+/// (ngx_rtmp_codec_module.c, ngx_rtmp_codec_meta_data).
+#[derive(Default)]
+struct Metadata {
+    begun: usize,
+    complete: usize,
+    begins_with_text: bool,
+}
+
+impl Metadata {
+    fn begins(&mut self, marker: u8) {
+        self.begins_with_text |= self.begun == 0 && marker == STRING;
+        self.begun += 1;
+    }
+
+    fn is_read(&self) -> bool {
+        self.complete > usize::from(self.begins_with_text)
+    }
+}
+
 struct Values<'a, I> {
     input: Input<'a, I>,
     open: [Container; MAX_DEPTH],
     depth: usize,
     logged: Option<Logged>,
+    metadata: Option<Metadata>,
 }
 
 impl<'a, I: Iterator<Item = &'a [u8]>> Values<'a, I> {
@@ -116,6 +146,9 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Values<'a, I> {
                 match self.value(marker.take()) {
                     Ok(next) => marker = next,
                     Err(stop) => return stop,
+                }
+                if self.depth == 0 {
+                    self.completed();
                 }
             },
             Err(stop) => stop,
@@ -137,8 +170,14 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Values<'a, I> {
         let name = name[..len.min(NAME)].split(|&byte| byte == 0).next().unwrap_or_default();
         // nginx-rtmp looks names up in lower case.
         let is = |command: &str| name.eq_ignore_ascii_case(command.as_bytes());
-        if !standing.has_application && (is("onMetaData") || is("@setDataFrame")) {
-            return Err(Danger::EarlyMetadata.into());
+        if is("onMetaData") || is("@setDataFrame") {
+            if !standing.has_application {
+                return Err(Danger::EarlyMetadata.into());
+            }
+            self.metadata = Some(Metadata::default());
+        }
+        if standing.has_application && is("connect") {
+            return Err(Danger::Reconnection.into());
         }
         self.logged = [("connect", 1), ("publish", 0), ("play", 0), ("play2", 1)]
             .into_iter()
@@ -159,8 +198,10 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Values<'a, I> {
                 Next::Closed => return Ok(None),
             },
         };
-        if let Some(Container::Array(left)) = self.open[..self.depth].last_mut() {
-            *left -= 1; // more than 0, or `next` had closed it
+        match (self.open[..self.depth].last_mut(), &mut self.metadata) {
+            (Some(Container::Array(left)), _) => *left -= 1, // more than 0, or `next` had closed it
+            (None, Some(metadata)) => metadata.begins(marker),
+            _ => {}
         }
         match marker {
             NUMBER => self.input.skip(8)?,
@@ -195,7 +236,10 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Values<'a, I> {
     }
 
     fn key(&mut self) -> Result<Next, Stop> {
-        let high = self.input.byte()?;
+        let Ok(high) = self.input.byte() else {
+            self.completed(); // and all that it stands in
+            return Err(Stop::End);
+        };
         let Ok(low) = self.input.byte() else { return Ok(self.last_byte(high)) };
         match usize::from(u16::from_be_bytes([high, low])) {
             0 if self.input.byte()? == OBJECT_END => {
@@ -216,6 +260,12 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Values<'a, I> {
         let due = self.open[..self.depth].iter().rposition(Container::is_due);
         self.depth = due.map_or(0, |at| at + 1);
         Next::Marker(byte)
+    }
+
+    fn completed(&mut self) {
+        if let Some(metadata) = &mut self.metadata {
+            metadata.complete = metadata.begun;
+        }
     }
 
     fn string(&mut self) -> Result<(), Stop> {

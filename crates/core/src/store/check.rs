@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::foreign::{Advice, StatementError, Statements};
 use super::layout::Layout;
 use super::schema;
-use super::stamp::{Stamp, has_log};
+use super::stamp::{Stamp, has_log, has_open_journal};
 
 /// What is wrong with a database, or with the statements for it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -37,7 +37,8 @@ impl CheckError {
 ///
 /// The caller is often root. SQLite opens the file as immutable, so no `-wal`, `-shm` or `-journal`
 /// file of root's comes into being, and none that is there is read. What an application has changed
-/// is in its log alone for a while: a table that is not found then may be there all the same.
+/// is in its log alone for a while, and what it has yet to undo in its journal: a table that is not
+/// found then may be there all the same.
 pub fn check(path: &Path, layout: &Layout) -> Result<Vec<Advice>, CheckError> {
     match layout {
         Layout::Native => {
@@ -77,7 +78,9 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
 
 fn explain(error: CheckError, path: &Path, layout: &Layout) -> CheckError {
     match error {
-        CheckError::Statement(error) if error.lacks_schema && has_log(path) => {
+        CheckError::Statement(error)
+            if error.lacks_schema && (has_log(path) || has_open_journal(path)) =>
+        {
             CheckError::Store(error.at(path))
         }
         CheckError::Statement(error) => CheckError::Statement(error),

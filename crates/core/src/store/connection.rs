@@ -163,7 +163,12 @@ impl Drop for Database {
 impl Opened {
     fn at(path: &Path, layout: &Layout, stamp: Stamp, wait: Duration) -> Result<Self, StoreError> {
         let (db, mode) = match open_shared(path, layout, stamp.id, wait) {
-            Ok(db) => (db, Mode::Shared),
+            Ok(db) => {
+                if matches!(layout, Layout::Native) {
+                    write_behind(&db).map_err(|error| StoreError::from_sqlite(path, &error))?;
+                }
+                (db, Mode::Shared)
+            }
             Err(StoreError::Unreadable { .. } | StoreError::ReadOnly { .. }) if !has_log(path) => {
                 (open_immutable(path, layout)?, Mode::Immutable)
             }
@@ -204,7 +209,8 @@ fn open_shared(
     id: FileId,
     wait: Duration,
 ) -> Result<Connection, StoreError> {
-    let db = connect(path, id, wait, OpenFlags::empty())?;
+    let mut db = connect(path, id, wait, OpenFlags::empty())?;
+    layout.prepare(&mut db).map_err(|error| StoreError::from_sqlite(path, &error))?;
     layout.expect(&db, path)?;
     Ok(db)
 }
@@ -239,7 +245,8 @@ pub(super) fn connect(
 
 /// Opens the file alone: takes no lock, reads no log, creates nothing.
 fn open_immutable(path: &Path, layout: &Layout) -> Result<Connection, StoreError> {
-    let db = connect_immutable(path)?;
+    let mut db = connect_immutable(path)?;
+    layout.prepare(&mut db).map_err(|error| StoreError::from_sqlite(path, &error))?;
     layout.expect(&db, path)?;
     Ok(db)
 }
@@ -249,20 +256,34 @@ pub(super) fn connect_immutable(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(uri(path, "immutable=1"), flags).map_err(|error| {
+    let db = Connection::open_with_flags(uri(path, "immutable=1"), flags).map_err(|error| {
         // SQLite says that it cannot open a URI; the system says why.
         match File::open(path) {
             Err(reason) => StoreError::from_io(path, &reason),
             Ok(_) => StoreError::from_sqlite(path, &error),
         }
-    })
+    })?;
+    let distrusted = distrust_schema(&db);
+    distrusted.map_err(|error| StoreError::from_sqlite(path, &error))?;
+    Ok(db)
 }
 
 /// What every connection that may write has in common.
 fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update(None, "synchronous", "FULL")?;
+    distrust_schema(db)
+}
+
+/// What stands in the schema may not do more than what a statement of ours may.
+fn distrust_schema(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "trusted_schema", false)
+}
+
+/// In a database with a log, a commit of a worker's does not wait for the disk: see "Durability" in
+/// [`crate::store`].
+fn write_behind(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "synchronous", "NORMAL")
 }
 
 /// The path as a URI (<https://www.sqlite.org/uri.html>) with a query, such as `immutable=1`: all

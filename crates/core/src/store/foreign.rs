@@ -1,15 +1,17 @@
 //! A database of the operator's own application, asked and told by the operator's own statements.
 //!
 //! Nothing of it is changed but by those statements: not its schema, not its journal mode, and its
-//! log is its application's to empty. A key is asked in a statement of its own, and so is each live
-//! stream: no read holds up the application's writers for longer than one row takes.
+//! log is its application's to empty. A key is asked in a statement of its own, and live streams are
+//! some milliseconds' worth at a time: no read holds up the application's writers for longer.
 
 mod ask;
 mod check;
+mod deadline;
 mod statement;
 
 pub(super) use ask::{look_up, recheck};
 pub use check::{Advice, StatementError};
+pub(super) use deadline::keep_deadlines;
 pub(super) use statement::Values;
 pub use statement::{Role, Statement};
 

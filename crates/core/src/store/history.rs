@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Error, ErrorCode, Transaction, TransactionBehavior};
 
 use super::error::StoreError;
 use super::layout::Layout;
@@ -140,7 +140,9 @@ impl History {
     pub(super) fn add(&mut self, events: VecDeque<SessionEvent>) -> usize {
         self.waiting.extend(events);
         let excess = self.waiting.len().saturating_sub(MAX_WAITING);
-        self.waiting.drain(..excess);
+        // Other workers wait for that nginx has started to be written down.
+        let kept = usize::from(matches!(self.waiting.front(), Some(SessionEvent::Boot { .. })));
+        self.waiting.drain(kept..kept + excess);
         excess
     }
 
@@ -196,20 +198,50 @@ impl History {
                 Written::Refused(why) => flushed.refused.extend(why),
                 Written::RolledBack(why) => {
                     drop(transaction);
-                    self.waiting.remove(index);
-                    self.scribe.undone();
-                    *flushed =
-                        Flushed { events: 1, refused: why.into_iter().collect(), booted: false };
+                    *flushed = self.leave_out(index, why);
                     return Ok(());
                 }
             }
             flushed.booted |= matches!(event, SessionEvent::Boot { .. });
         }
         self.scribe.commits();
-        transaction.commit().map_err(fault)?;
+        match transaction.commit() {
+            Err(error) if is_refusal(&error) => {
+                return self.write_less(db, path, batch, &error, flushed);
+            }
+            result => result.map_err(fault)?,
+        }
         self.waiting.drain(..batch);
         flushed.events = batch;
         Ok(())
+    }
+
+    /// What the end of a transaction refuses (a deferred foreign key) is in one of its events, which
+    /// is looked for in ever smaller batches.
+    fn write_less(
+        &mut self,
+        db: &mut Connection,
+        path: &Path,
+        batch: usize,
+        error: &Error,
+        flushed: &mut Flushed,
+    ) -> Result<(), StoreError> {
+        if batch > 1 {
+            self.scribe.undone();
+            *flushed = Flushed::default();
+            return self.write_batch(db, path, batch / 2, flushed);
+        }
+        let why = self.waiting.front().and_then(|event| self.scribe.failed(event, error));
+        *flushed = self.leave_out(0, why);
+        Ok(())
+    }
+
+    /// Without this event the others can be written.
+    fn leave_out(&mut self, index: usize, why: Option<String>) -> Flushed {
+        self.scribe.undone();
+        let event = self.waiting.remove(index);
+        let booted = matches!(event, Some(SessionEvent::Boot { .. }));
+        Flushed { events: 1, booted, refused: why.into_iter().collect() }
     }
 }
 
@@ -223,6 +255,14 @@ impl Scribe {
         match self {
             Scribe::Rows(rows) => rows.write(db, path, event),
             Scribe::Notices(notices) => notices.write(db, path, event),
+        }
+    }
+
+    /// What is said of an event that the end of its transaction refused, if it is worth a word.
+    fn failed(&self, event: &SessionEvent, error: &Error) -> Option<String> {
+        match self {
+            Scribe::Rows(_) => None,
+            Scribe::Notices(notices) => notices.failed(event, error),
         }
     }
 
@@ -248,6 +288,10 @@ impl Scribe {
             Scribe::Notices(notices) => notices.undone(),
         }
     }
+}
+
+fn is_refusal(error: &Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 #[cfg(test)]

@@ -31,6 +31,14 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// Readies a connection for what will be asked.
+    pub(super) fn prepare(&self, db: &mut Connection) -> rusqlite::Result<()> {
+        match self {
+            Layout::Native => Ok(()),
+            Layout::Foreign(_) => foreign::keep_deadlines(db),
+        }
+    }
+
     /// Whether the database is one that can be asked.
     pub(super) fn expect(&self, db: &Connection, path: &Path) -> Result<(), StoreError> {
         match self {

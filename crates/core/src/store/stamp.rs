@@ -1,8 +1,8 @@
 //! Telling whether the database file is still the one that is open.
 
 use std::ffi::OsString;
-use std::fs::{self, Metadata};
-use std::io;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -80,6 +80,8 @@ pub(super) struct SideFiles {
 
 const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
 
+const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
 impl SideFiles {
     pub(super) fn of(path: &Path) -> Self {
         let database = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -123,6 +125,15 @@ impl SideFiles {
 /// Whether a log with anything in it stands beside the database.
 pub(super) fn has_log(path: &Path) -> bool {
     log_age(path).is_some()
+}
+
+/// Whether a rollback journal stands beside the database that is not at its end: of a transaction
+/// that runs, or of one that a crash cut off and that the next user undoes. At its end a journal is
+/// removed, emptied or its header overwritten (<https://www.sqlite.org/fileformat.html>, section 3).
+pub(super) fn has_open_journal(path: &Path) -> bool {
+    let mut magic = [0; JOURNAL_MAGIC.len()];
+    let journal = File::open(side_file(path, "-journal"));
+    journal.and_then(|mut journal| journal.read_exact(&mut magic)).is_ok() && magic == JOURNAL_MAGIC
 }
 
 /// How long ago a log with anything in it was last written.

@@ -9,6 +9,7 @@ const COMMAND: u8 = 20;
 const DATA: u8 = 18;
 
 const CONNECTED: Standing = Standing { has_application: true, publishes_by_nginx: true };
+const FRESH: Standing = Standing { has_application: false, publishes_by_nginx: true };
 
 fn check(kind: u8, bytes: &[u8]) -> Result<(), Danger> {
     amf(kind, CONNECTED, [bytes].into_iter())
@@ -62,7 +63,8 @@ fn sixty_thousand_levels_are_refused_in_every_type() {
             let name = if matches!(kind, 16 | 19) { key(b"connect") } else { string(b"connect") };
             let prefix: &[u8] = if kind < 18 { &[0] } else { &[] };
             let bytes = [prefix, &name, &opening.repeat(60_000)].concat();
-            assert_eq!(check(kind, &bytes), Err(Danger::Depth), "{kind} {opening:?}");
+            let checked = amf(kind, FRESH, [&bytes[..]].into_iter());
+            assert_eq!(checked, Err(Danger::Depth), "{kind} {opening:?}");
         }
     }
 }
@@ -104,9 +106,7 @@ fn metadata_of_encoders_passes_however_it_ends() {
     .concat();
     let names = [string(b"@setDataFrame"), string(b"onMetaData")].concat();
     for opening in [&b"\x03"[..], b"\x08\0\0\0\0", b"\x08\0\0\0\x63", b"\x08\xff\xff\xff\xff"] {
-        for ending in
-            [&b"\0\0\x09\0\0\x09"[..], b"\0\0\x09", b"\0\0", b"\0", b"", b"\0\0\x09trailing"]
-        {
+        for ending in [&b"\0\0\x09\0\0\x09"[..], b"\0\0\x09", b"\0", b"", b"\0\0\x09trailing"] {
             let bytes = [&names, opening, &fields, ending].concat();
             assert_eq!(check(DATA, &bytes), Ok(()), "{opening:?} {ending:?}");
         }
@@ -153,14 +153,14 @@ fn texts_that_nginx_rtmp_logs_have_no_control_characters() {
     };
     for text in [&b"x\ny"[..], b"\r", b"\x1b[2J", b"\x7f", b"\t"] {
         let refused = |command| Err(Danger::ControlCharacter(command));
-        assert_eq!(check(COMMAND, &connect(text)), refused("connect"));
+        assert_eq!(amf(COMMAND, FRESH, [&connect(text)[..]].into_iter()), refused("connect"));
         assert_eq!(check(DATA, &publish(text)), refused("publish"));
         assert_eq!(check(COMMAND, &play2(text)), refused("play2"));
         let ours = Standing { publishes_by_nginx: false, ..CONNECTED };
         assert_eq!(amf(COMMAND, ours, [&publish(text)[..]].into_iter()), Ok(()));
     }
     for text in [&b"FMLE/3.0 (compatible; \xc3\xa9)"[..], b"", b"x\0\n"] {
-        assert_eq!(check(COMMAND, &connect(text)), Ok(()));
+        assert_eq!(amf(COMMAND, FRESH, [&connect(text)[..]].into_iter()), Ok(()));
         assert_eq!(check(COMMAND, &publish(text)), Ok(()));
     }
     let other = [string(b"FCPublish"), number(), vec![NULL], string(b"a\nb")].concat();
@@ -169,16 +169,44 @@ fn texts_that_nginx_rtmp_logs_have_no_control_characters() {
 
 #[test]
 fn metadata_has_to_wait_for_connect() {
-    let early = Standing { has_application: false, publishes_by_nginx: true };
     for name in [&b"onMetaData"[..], b"@setDataFrame", b"ONMETADATA", b"onMetaData\0x"] {
         for kind in [DATA, COMMAND] {
-            let bytes = string(name);
-            assert_eq!(amf(kind, early, [&bytes[..]].into_iter()), Err(Danger::EarlyMetadata));
+            let bytes = [string(name), vec![NULL]].concat();
+            assert_eq!(amf(kind, FRESH, [&bytes[..]].into_iter()), Err(Danger::EarlyMetadata));
             assert_eq!(check(kind, &bytes), Ok(()));
         }
     }
     let other = string(b"connect");
-    assert_eq!(amf(COMMAND, early, [&other[..]].into_iter()), Ok(()));
+    assert_eq!(amf(COMMAND, FRESH, [&other[..]].into_iter()), Ok(()));
+}
+
+#[test]
+fn a_session_has_one_application() {
+    for name in [&b"connect"[..], b"CONNECT", b"connect\0x"] {
+        for kind in [DATA, COMMAND] {
+            assert_eq!(check(kind, &string(name)), Err(Danger::Reconnection));
+        }
+        assert_eq!(check(19, &key(name)), Err(Danger::Reconnection));
+    }
+}
+
+#[test]
+fn metadata_that_nginx_rtmp_only_logs_an_error_about_is_unreadable() {
+    for name in [&b"onMetaData"[..], b"@setDataFrame"] {
+        let name = string(name);
+        let texts = [&b""[..], &string(b"onMetaData")];
+        for text in texts {
+            let check = |object: &[u8]| check(DATA, &[&name, text, object].concat());
+            for object in [&b""[..], b"\x0b", b"\x03\0\x01a\x0b", b"\x03\0\x01a\0\0", b"\x03\0\0"] {
+                assert_eq!(check(object), Err(Danger::UnreadableMetadata), "{object:?}");
+            }
+            for object in
+                [&b"\x03\0\0\x09\x0b"[..], b"\x03\0\x01a\x05", b"\x03\0\x01a\x03", b"\x05"]
+            {
+                assert_eq!(check(object), Ok(()), "{object:?}");
+            }
+        }
+    }
 }
 
 /// Values as encoders and attackers build them, deeper than what is let through.
@@ -232,7 +260,7 @@ proptest! {
         size in 1..200usize,
         keep in 0.0..=1.0f64,
     ) {
-        let bytes = [string(b"onMetaData"), values.concat()].concat();
+        let bytes = [string(b"x"), values.concat()].concat();
         let bytes = &bytes[..(bytes.len() as f64 * keep) as usize];
         let cut = bytes.chunks(size).flat_map(|chunk| [chunk, &[]]);
         prop_assert_eq!(amf(DATA, CONNECTED, cut), reference::check(bytes));

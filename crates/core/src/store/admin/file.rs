@@ -11,6 +11,7 @@ use crate::store::stamp::side_file;
 
 const ROOT: u32 = 0;
 const GROUP_WRITE: u32 = 0o020;
+const GROUP_READ_WRITE: u32 = 0o060;
 const OWNER_READ_WRITE: u32 = 0o600;
 
 /// Creates an empty file unless there is one, and says whether it did.
@@ -39,8 +40,8 @@ pub(super) fn remove(path: &Path) {
 }
 
 /// Gives what root made to whom the directory belongs; a directory that its group may write makes a
-/// database that the group may write. SQLite gives the side files the mode of the database, and,
-/// for root, its owner.
+/// database that the group may read and write, whatever the umask. SQLite gives the side files the
+/// mode of the database, and, for root, its owner.
 ///
 /// By descriptor, not by name: under the name the owner of the directory may have put something
 /// else by now, such as a symbolic link to a file of root's.
@@ -50,7 +51,7 @@ fn hand_over(file: &File, directory: &Path) -> io::Result<()> {
         fchown(file, Some(directory.uid()), Some(directory.gid()))?;
     }
     if directory.mode() & GROUP_WRITE != 0 {
-        file.set_permissions(Permissions::from_mode(made.mode() & 0o777 | GROUP_WRITE))?;
+        file.set_permissions(Permissions::from_mode(made.mode() & 0o777 | GROUP_READ_WRITE))?;
     }
     Ok(())
 }
@@ -163,6 +164,21 @@ mod tests {
         symlink(&target, fixture.path()).unwrap();
         assert!(!create(fixture.path()).unwrap());
         assert!(!target.exists());
+    }
+
+    #[test]
+    fn the_group_of_its_directory_has_a_database_made_with_a_strict_umask() {
+        let fixture = Fixture::new();
+        let path = fixture.beside("new.db");
+        let directory = path.parent().unwrap();
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+        let made = |mode| {
+            fs::set_permissions(directory, Permissions::from_mode(mode)).unwrap();
+            hand_over(&file, directory).unwrap();
+            file.metadata().unwrap().mode() & 0o777
+        };
+        assert_eq!(made(0o750), 0o600);
+        assert_eq!(made(0o770), 0o660);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The operator's query: may this key publish, and may this stream go on?
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use rusqlite::types::{Type, ValueRef};
+use rusqlite::{Connection, Error, ErrorCode};
 
 use super::check::{IS_ACTIVE, USERNAME};
+use super::deadline::Deadline;
 use super::{Statements, Values};
 use crate::policy::Stop;
 use crate::store::error::StoreError;
@@ -13,6 +15,10 @@ use crate::store::lookup::Verdict;
 use crate::store::recheck::Admission;
 use crate::store::visitor::Visitor;
 use crate::username::Username;
+
+/// How long the application's writers may have to wait for a look at live streams, and for one query
+/// more. Where they write without a pause each turn at reading is hard to get, so it is used.
+pub(super) const HOLD: Duration = Duration::from_millis(5);
 
 /// What a row says.
 struct Row {
@@ -40,24 +46,37 @@ pub(in crate::store) fn look_up(
 /// name's, was replaced; which of an account and its key is gone, the query cannot tell.
 pub(in crate::store) fn recheck<'a, T>(
     statements: &Statements,
-    db: &Connection,
+    db: &mut Connection,
     path: &Path,
     streams: impl Iterator<Item = (T, &'a Admission)>,
 ) -> Result<Vec<(T, Stop)>, StoreError> {
     let mut stops = Vec::new();
-    for (name, admission) in streams {
-        match ask(statements, db, path, &admission.visitor) {
-            Ok(Some(row)) if row.username != admission.username => {
-                stops.push((name, Stop::KeyReplaced));
+    let mut streams = streams.peekable();
+    while streams.peek().is_some() {
+        let transaction =
+            db.transaction().map_err(|error| StoreError::from_sqlite(path, &error))?;
+        let until = Instant::now() + HOLD;
+        for (name, admission) in streams.by_ref() {
+            match ask(statements, &transaction, path, &admission.visitor) {
+                Ok(row) => stops.extend(stop(row, admission).map(|stop| (name, stop))),
+                Err(error) if error.concerns_one_row() => (),
+                Err(error) => return Err(error),
             }
-            Ok(Some(Row { is_active: true, .. })) => (),
-            Ok(Some(_)) => stops.push((name, Stop::Banned)),
-            Ok(None) => stops.push((name, Stop::KeyReplaced)),
-            Err(error) if error.concerns_one_row() => (),
-            Err(error) => return Err(error),
+            if Instant::now() >= until {
+                break;
+            }
         }
     }
     Ok(stops)
+}
+
+fn stop(row: Option<Row>, admission: &Admission) -> Option<Stop> {
+    match row {
+        Some(row) if row.username != admission.username => Some(Stop::KeyReplaced),
+        Some(Row { is_active: true, .. }) => None,
+        Some(_) => Some(Stop::Banned),
+        None => Some(Stop::KeyReplaced),
+    }
 }
 
 fn ask(
@@ -67,21 +86,31 @@ fn ask(
     visitor: &Visitor,
 ) -> Result<Option<Row>, StoreError> {
     let query = &statements.query;
-    let fault = |error| query.fault(path, &error);
     let unusable = |reason: String| StoreError::BadRow {
         path: path.to_owned(),
         directive: query.directive(),
         reason,
     };
-    let mut statement = query.bind(db, &Values::of(visitor)).map_err(fault)?;
-    let username_at = statement.column_index(USERNAME).map_err(fault)?;
-    let is_active_at = statement.column_index(IS_ACTIVE).ok();
+    let values = Values::of(visitor);
+    let fault = |error: Error| {
+        if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
+            return unusable("no answer within a second".to_owned());
+        }
+        match query.refuses_values(db, &error) {
+            true => unusable(format!("an error: {}", values.words(&error))),
+            false => query.fault(path, &error),
+        }
+    };
+    let _deadline = Deadline::begin();
+    let mut statement = query.bind(db, &values).map_err(fault)?;
     let mut rows = statement.raw_query();
     let Some(row) = rows.next().map_err(fault)? else { return Ok(None) };
+    // Known with the first row only: a `*` stands for other columns once the schema has changed.
+    let column = |name| row.as_ref().column_index(name);
     let value = |at| row.get_ref(at).map_err(fault);
     let found = Row {
-        username: username(value(username_at)?).map_err(unusable)?,
-        is_active: match is_active_at {
+        username: username(value(column(USERNAME).map_err(fault)?)?).map_err(unusable)?,
+        is_active: match column(IS_ACTIVE).ok() {
             None => true,
             Some(at) => is_active(value(at)?).map_err(unusable)?,
         },

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, OptionalExtension, Statement as Prepared};
 use thiserror::Error as ThisError;
 
@@ -49,6 +50,11 @@ pub enum Advice {
          to search in {place}"
     )]
     NoIndex { directive: &'static str, place: String, table: String },
+    #[error(
+        "\"{directive}\" directive has a name in double quotes that is taken for a text, because it is \
+         no column: SQLite says \"{reason}\" in {place}"
+    )]
+    QuotedText { directive: &'static str, place: String, reason: String },
 }
 
 impl Statements {
@@ -71,7 +77,24 @@ impl Statements {
             place: self.query.place.clone(),
             table,
         });
-        by_key.chain(no_index).collect()
+        let advice: Vec<_> = by_key.chain(no_index).collect();
+        advice.into_iter().chain(self.quoted_texts(db).unwrap_or_default()).collect()
+    }
+
+    /// Where a misspelt column in double quotes is a text to SQLite, which equals no other value, or
+    /// a key that is spelt like it (<https://www.sqlite.org/quirks.html>, section 8). Views and
+    /// triggers of the application may mean it.
+    fn quoted_texts(&self, db: &Connection) -> rusqlite::Result<Vec<Advice>> {
+        let quirk = DbConfig::SQLITE_DBCONFIG_DQS_DML;
+        db.set_db_config(quirk, false)?;
+        let texts = self.all().filter_map(|statement| {
+            let reason = reason(&db.prepare(&statement.sql).err()?);
+            let (directive, place) = (statement.role.directive(), statement.place.clone());
+            Some(Advice::QuotedText { directive, place, reason })
+        });
+        let texts = texts.collect();
+        db.set_db_config(quirk, true)?;
+        Ok(texts)
     }
 }
 

@@ -104,6 +104,18 @@ impl Statement {
         Ok(names_key && !parameters.contains(&":username"))
     }
 
+    /// Whether the values are at fault, and neither the statement nor the database: SQLite takes no
+    /// such values, or fails on them in a statement that it understands.
+    pub(in crate::store) fn refuses_values(&self, db: &Connection, error: &Error) -> bool {
+        use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+        match error.sqlite_error_code() {
+            Some(ConstraintViolation | TooBig | TypeMismatch) => true,
+            // The same code has a statement that does not fit a schema that was changed.
+            Some(ErrorCode::Unknown) => db.prepare(&self.sql).is_ok(),
+            _ => false,
+        }
+    }
+
     /// The fault of a statement that did not run.
     pub(in crate::store) fn fault(&self, path: &Path, error: &Error) -> StoreError {
         if is_of_the_statement(error) {
@@ -146,6 +158,15 @@ impl<'a> Values<'a> {
             app: Some(visitor.app()),
             client_addr: Some(visitor.client_addr()),
             ..Values::default()
+        }
+    }
+
+    /// SQLite's words for an error with these values, which a trigger or an extension may quote.
+    pub(in crate::store) fn words(&self, error: &Error) -> String {
+        let words = reason(error);
+        match self.key.is_some_and(|key| key.is_told_by(&words)) {
+            true => "the reason tells a part of the stream key".to_owned(),
+            false => words,
         }
     }
 

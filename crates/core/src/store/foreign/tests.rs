@@ -1,9 +1,12 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
 
+use super::ask::HOLD;
 use super::*;
 use crate::key::{KeyDigest, StreamKey};
 use crate::policy::Stop;
@@ -124,6 +127,43 @@ fn a_row_that_cannot_be_used_is_a_fault_of_that_row() {
 }
 
 #[test]
+fn a_key_on_which_the_query_fails_is_a_fault_of_that_key() {
+    let db = site();
+    let query = "SELECT username FROM streams WHERE key = json_extract(:key, '$')";
+    let error = answer(&db, query, b"benws").unwrap_err();
+    assert!(error.concerns_one_row(), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "database \"site.db\" gives stagedoor_query an error: malformed JSON"
+    );
+    assert_eq!(answer(&db, query, b"\"benws\""), allowed("benw"));
+}
+
+#[test]
+fn a_query_that_never_ends_is_ended() {
+    let mut db = site();
+    keep_deadlines(&mut db).unwrap();
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+                   SELECT username FROM streams, n WHERE key = 'benws' AND :key = 'zoes' AND i < 0";
+    let error = answer(&db, endless, b"zoes").unwrap_err();
+    assert!(error.concerns_one_row(), "{error}");
+    assert!(error.to_string().ends_with("gives stagedoor_query no answer within a second"));
+    assert_eq!(answer(&db, QUERY, b"benws"), allowed("benw"));
+}
+
+#[test]
+fn a_fault_tells_no_part_of_the_key() {
+    let db = site();
+    db.execute_batch("CREATE VIRTUAL TABLE texts USING fts5(username)").unwrap();
+    let query = "SELECT username FROM texts WHERE texts MATCH :key";
+    let error = answer(&db, query, b"my-secret").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "database \"site.db\" gives stagedoor_query an error: the reason tells a part of the stream key"
+    );
+}
+
+#[test]
 fn a_number_other_than_0_is_true() {
     let db = site();
     db.execute("UPDATE streams SET is_active = 4", []).unwrap();
@@ -143,9 +183,24 @@ fn a_table_that_went_away_is_a_fault_of_the_database() {
     );
 }
 
+/// Where the username stood the key stands now: published under it, everybody would see it.
+#[test]
+fn a_column_is_found_where_it_stands_after_a_change_of_the_schema() {
+    let db = site();
+    db.execute_batch("CREATE TABLE keys AS SELECT key, username FROM streams").unwrap();
+    let query = "SELECT * FROM keys WHERE key = :key";
+    assert_eq!(answer(&db, query, b"benws"), allowed("benw"));
+    db.execute_batch(
+        "DROP TABLE keys;
+         CREATE TABLE keys AS SELECT rowid AS id, key, username FROM streams;",
+    )
+    .unwrap();
+    assert_eq!(answer(&db, query, b"benws"), allowed("benw"));
+}
+
 #[test]
 fn each_reason_to_stop_is_found() {
-    let db = site();
+    let mut db = site();
     let admission = |username: &str, key: &[u8]| Admission {
         streamer_id: 0,
         username: Username::parse(username).unwrap(),
@@ -157,18 +212,44 @@ fn each_reason_to_stop_is_found() {
         ("renamed", admission("ben", b"benws")),
         ("gone", admission("anna", b"annas")),
     ];
-    let look = |db: &Connection| {
+    let look = |db: &mut Connection| {
         let streams = streams.iter().map(|(name, admission)| (*name, admission));
         recheck(&statements(QUERY), db, path(), streams)
     };
     assert_eq!(
-        look(&db).unwrap(),
+        look(&mut db).unwrap(),
         [("inactive", Stop::Banned), ("renamed", Stop::KeyReplaced), ("gone", Stop::KeyReplaced)]
     );
     db.execute("UPDATE streams SET username = NULL, is_active = 1", []).unwrap();
-    assert_eq!(look(&db).unwrap(), [("gone", Stop::KeyReplaced)]);
+    assert_eq!(look(&mut db).unwrap(), [("gone", Stop::KeyReplaced)]);
     db.execute_batch("DROP TABLE streams").unwrap();
-    assert!(look(&db).is_err());
+    assert!(look(&mut db).is_err());
+}
+
+/// With a rollback journal, the application writes between two looks, or not at all.
+#[test]
+fn streams_are_looked_at_together_but_not_for_long() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let [mut db, application] = [0, 1].map(|_| Connection::open(file.path()).unwrap());
+    application.busy_timeout(Duration::ZERO).unwrap();
+    application.execute_batch("CREATE TABLE streams (key, username, is_active)").unwrap();
+    let admission = Admission {
+        streamer_id: 0,
+        username: Username::parse("benw").unwrap(),
+        visitor: Arc::new(visitor(b"benws")),
+    };
+    let write = || application.execute("INSERT INTO streams VALUES ('zoes', 'zoe', 1)", []).is_ok();
+    let mut written = Vec::new();
+    let streams = (0..4).map(|at| {
+        written.push(write());
+        if at == 2 {
+            thread::sleep(HOLD);
+        }
+        (at, &admission)
+    });
+    let stops = recheck(&statements(QUERY), &mut db, path(), streams).unwrap();
+    assert_eq!(stops.len(), 4);
+    assert_eq!(written, [true, false, false, true]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rusqlite::{Error, ErrorCode, Transaction};
+use rusqlite::{Error, Transaction};
 
 use super::{SessionEvent, SessionTag, Written};
 use crate::store::error::{StoreError, reason};
@@ -46,6 +46,19 @@ impl Notices {
 
     pub(super) fn undone(&mut self) {
         self.changed.clear();
+    }
+
+    /// What is said of an event that the end of its transaction refused.
+    pub(super) fn failed(&self, event: &SessionEvent, error: &Error) -> Option<String> {
+        let Statements { on_start, on_stop, on_boot, .. } = &*self.statements;
+        let (statement, admission) = match event {
+            SessionEvent::Started { admission, .. } => (on_start, Some(admission)),
+            SessionEvent::Stopped { tag, .. } => (on_stop, self.open.get(tag)),
+            SessionEvent::Lost { .. } => (on_stop, None),
+            SessionEvent::Boot { .. } => (on_boot, None),
+        };
+        let username = admission.map(|admission| admission.username.as_str());
+        Some(failed(statement.as_ref()?, &reason(error), username))
     }
 
     pub(super) fn write(
@@ -124,9 +137,8 @@ fn run(
     let username = values.username;
     match statement.run(db, &Values { now: Some(&now), ..values }) {
         Ok(()) => Ok(Written::Done),
-        Err(error) if is_refusal(&error) => {
-            let of = username.map(|name| format!(", username: \"{name}\"")).unwrap_or_default();
-            let why = format!("{} failed: {}{of}", statement.directive(), reason(&error));
+        Err(error) if statement.refuses_values(db, &error) => {
+            let why = failed(statement, &values.words(&error), username);
             // ON CONFLICT ROLLBACK, or RAISE(ROLLBACK) in a trigger.
             Ok(match db.is_autocommit() {
                 true => Written::RolledBack(Some(why)),
@@ -152,10 +164,9 @@ fn key_is_unknown<'a>(
     })
 }
 
-/// What these values can never do, as opposed to what the database cannot do now.
-fn is_refusal(error: &Error) -> bool {
-    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
-    matches!(error.sqlite_error_code(), Some(ConstraintViolation | TooBig | TypeMismatch))
+fn failed(statement: &Statement, reason: &str, username: Option<&str>) -> String {
+    let of = username.map(|name| format!(", username: \"{name}\"")).unwrap_or_default();
+    format!("{} failed: {reason}{of}", statement.directive())
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{ErrorCode, OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{EndReason, SessionEvent, SessionTag, Written};
+use super::{EndReason, SessionEvent, SessionTag, Written, is_refusal};
 use crate::registry::{LostStream, Owner};
 use crate::store::error::StoreError;
 use crate::store::recheck::Admission;
@@ -200,8 +200,4 @@ impl Rows {
             .filter(|name| name.as_ref().map_or(true, is_dead))
             .collect()
     }
-}
-
-fn is_refusal(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::health::Health;
 use super::inbox::{Ask, Inbox, Work};
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::{Boot, Level, Lookup, Report, Server, Settings, Wake};
 use crate::hook;
 use crate::store::connection::Database;
@@ -23,6 +23,10 @@ const ATTEMPT: Duration = Duration::from_millis(250);
 /// How long a key is held while the database is locked: below `stagedoor_timeout`'s default, so
 /// that the caller hears the reason.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long after others rows are written at the earliest: a key that is asked for meanwhile waits as
+/// long, so a thousand streamers who come at once must not mean a thousand transactions.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// How often is looked whether another database has taken the place of the one that is open.
 const LOOK: Duration = Duration::from_millis(250);
@@ -54,6 +58,7 @@ pub(super) struct Loop {
     watch_health: Health,
     /// When to write what waits, when to look at a database that is out of order.
     flush_at: Option<Instant>,
+    flushed_at: Instant,
     probe_at: Option<Instant>,
     look_at: Instant,
     dropped: usize,
@@ -77,6 +82,7 @@ impl Loop {
             health,
             watch_health: Health::of_watch(),
             flush_at: None,
+            flushed_at: Instant::now(),
             probe_at: None,
             look_at: Instant::now() + LOOK,
             dropped: 0,
@@ -199,6 +205,7 @@ impl Loop {
     /// Has the streams end that the database no longer allows. One that is out of order says
     /// nothing; when it is back, what it says then counts.
     fn look_after_streams(&mut self) {
+        let mut next = watch::INTERVAL;
         if self.health.is_good() {
             let Self { database, watch, history, .. } = self;
             let stops = guarded(database, |database| watch.look(database, history));
@@ -209,7 +216,10 @@ impl Loop {
                     }
                     self.watch_health.note(Ok(()))
                 }
-                Err(fault) if fault.is_passing() => None,
+                Err(fault) if fault.is_passing() => {
+                    next = RETRY / 5;
+                    None
+                }
                 Err(fault) => {
                     self.probe(Duration::ZERO);
                     // As with the history, see `flush`.
@@ -220,7 +230,7 @@ impl Loop {
                 self.log(said);
             }
         }
-        self.watch.postpone();
+        self.watch.postpone(next);
     }
 
     fn note_health(&mut self, fault: Option<&StoreError>) {
@@ -238,7 +248,7 @@ impl Loop {
 
     fn queue(&mut self, events: VecDeque<SessionEvent>, dropped: usize) {
         if !events.is_empty() {
-            self.flush_at.get_or_insert_with(Instant::now);
+            self.flush_at.get_or_insert_with(|| self.flushed_at + GATHER);
         }
         let excess = self.history.add(events);
         self.inbox.settle(excess);
@@ -262,6 +272,7 @@ impl Loop {
         if let Some(said) = said {
             self.log(said);
         }
+        self.flushed_at = Instant::now();
         self.flush_at = match (self.history.waiting(), result) {
             (0, _) => None,
             (_, Ok(1..)) => Some(Instant::now()),

@@ -15,7 +15,7 @@ use crate::store::history::History;
 use crate::store::recheck::Admission;
 
 /// How soon a change is seen: a quarter of what is promised, which leaves the rest to a busy disk.
-const INTERVAL: Duration = Duration::from_millis(250);
+pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the event loop says of a stream: it runs, or it has ended.
 pub(super) type Change = (SessionTag, Option<Admission>);
@@ -59,9 +59,9 @@ impl Watch {
         self.at
     }
 
-    /// The next look is due an interval from now.
-    pub(super) fn postpone(&mut self) {
-        self.at = self.at.map(|_| Instant::now() + INTERVAL);
+    /// The next look is due so long from now.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        self.at = self.at.map(|_| Instant::now() + by);
     }
 
     /// Which streams must end now. Each is named once; a look that fails names none, and is made up

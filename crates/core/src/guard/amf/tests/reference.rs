@@ -1,7 +1,7 @@
 //! nginx-rtmp's reader (ngx_rtmp_amf.c), recursion and all, as far as it moves through a message:
 //! `ngx_rtmp_amf_read` without anything to keep.
 
-use super::super::{Danger, MAX_DEPTH};
+use super::{Danger, MAX_DEPTH};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Error {

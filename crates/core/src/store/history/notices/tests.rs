@@ -5,13 +5,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use rusqlite::Connection;
 
 use super::*;
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, StreamKey};
 use crate::registry::{LostStream, Owner};
 use crate::store::fixture::admission;
 use crate::store::foreign::Role;
-use crate::store::history::{EndReason, Flushed, History};
+use crate::store::history::{EndReason, Flushed, History, MAX_WAITING};
 use crate::store::layout::Layout;
 use crate::store::thread::Boot;
+use crate::store::visitor::Visitor;
 
 const START: &str = "UPDATE users SET started_at = :now WHERE name = :username";
 const STOP: &str = "UPDATE users SET started_at = NULL WHERE name = :username";
@@ -180,6 +181,85 @@ fn a_statement_that_undoes_the_transaction_does_not_undo_the_others() {
     assert_eq!(scene.told(), [since("anna", "13:20"), since("otto", "13:20")]);
     scene.write([stopped(1), stopped(2), stopped(3)]);
     assert_eq!(scene.told(), []);
+}
+
+/// As Django has all of its foreign keys: looked at with the commit.
+#[test]
+fn what_the_database_refuses_at_the_end_is_left_out_alone() {
+    let mut scene = Scene::with("INSERT INTO live VALUES (:username)", STOP);
+    let live = "CREATE TABLE live (name REFERENCES users (name) DEFERRABLE INITIALLY DEFERRED)";
+    scene.db.execute_batch(&format!("PRAGMA foreign_keys = ON; {live}")).unwrap();
+    let names = ["benw", "zoe", "anna", "benw", "zoe"];
+    scene.history.add((0..).zip(names).map(|(tag, name)| started(tag, name, 0)).collect());
+    let mut refused = Vec::new();
+    while scene.history.waiting() > 0 {
+        refused.extend(scene.write([]).refused);
+    }
+    assert_eq!(
+        refused,
+        ["stagedoor_on_start failed: FOREIGN KEY constraint failed, username: \"anna\""]
+    );
+    let live: i64 = scene.db.query_row("SELECT count(*) FROM live", [], |row| row.get(0)).unwrap();
+    assert_eq!(live, 4);
+}
+
+#[test]
+fn a_statement_that_fails_on_a_row_is_left_out() {
+    let start = "UPDATE users SET started_at = json_set(started_at, '$.at', :now)
+                 WHERE name = :username";
+    let mut scene = Scene::with(start, STOP);
+    scene.db.execute_batch("UPDATE users SET started_at = 'x' WHERE name = 'zoe'").unwrap();
+    let flushed = scene.write([started(1, "zoe", 0), started(2, "benw", 0), stopped(1)]);
+    assert_eq!(
+        (flushed.events, flushed.refused),
+        (3, vec!["stagedoor_on_start failed: malformed JSON, username: \"zoe\"".to_owned()])
+    );
+    assert_eq!(scene.told(), []);
+}
+
+#[test]
+fn what_a_trigger_says_of_a_key_is_not_said() {
+    let mut scene = Scene::with("UPDATE users SET started_at = :key WHERE name = :username", STOP);
+    scene
+        .db
+        .execute_batch(
+            "CREATE TRIGGER no BEFORE UPDATE ON users
+             BEGIN SELECT RAISE(ABORT, 'not ' || NEW.started_at); END",
+        )
+        .unwrap();
+    let visitor = Visitor::with_key(StreamKey::parse(b"secret").unwrap(), "live", "192.0.2.7");
+    let admission =
+        Admission { visitor: Arc::new(visitor), ..admission(0, "benw", KeyDigest::of(b"")) };
+    let refused = scene.write([SessionEvent::Started { tag: 1, admission, at: second(0) }]).refused;
+    assert_eq!(
+        refused,
+        [
+            "stagedoor_on_start failed: the reason tells a part of the stream key, username: \"benw\""
+        ]
+    );
+}
+
+#[test]
+fn a_start_of_nginx_that_is_refused_is_over_nevertheless() {
+    for refuse in [
+        "CREATE TRIGGER no BEFORE UPDATE ON users BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
+        "CREATE TRIGGER no BEFORE UPDATE ON users BEGIN INSERT INTO live VALUES ('anna'); END",
+    ] {
+        let mut scene = Scene::with(START, STOP);
+        let live = "CREATE TABLE live (name REFERENCES users (name) DEFERRABLE INITIALLY DEFERRED)";
+        scene.db.execute_batch(&format!("PRAGMA foreign_keys = ON; {live}; {refuse}")).unwrap();
+        let flushed = scene.write([SessionEvent::Boot { at: second(1) }]);
+        assert!(flushed.booted && flushed.refused.len() == 1, "{flushed:?}");
+    }
+}
+
+#[test]
+fn a_start_of_nginx_is_not_dropped_for_what_comes_after() {
+    let mut scene = Scene::with(START, STOP);
+    scene.history.add([SessionEvent::Boot { at: second(1) }].into());
+    let events = (0..MAX_WAITING as u64).map(|tag| started(tag, "benw", 0));
+    assert_eq!(scene.history.add(events.collect()), 1);
+    assert!(scene.write([]).booted);
 }
 
 #[test]
