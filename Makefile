@@ -133,6 +133,7 @@ asan: build test-tools ## Run them with AddressSanitizer and UBSan in nginx, ngi
 	done
 
 fuzz: fuzz-net ## Feed what reads strangers' input with everything, FUZZ_SECONDS (3600), and the server, too
+	@tools/packages.sh fuzz
 	@tools/fuzz.sh run
 
 fuzz-net: build ## Throw FUZZ_SESSIONS (1000000) mutated sessions and all malformed ones at a server
@@ -141,6 +142,7 @@ fuzz-net: build ## Throw FUZZ_SESSIONS (1000000) mutated sessions and all malfor
 	FUZZ_SESSIONS=$(FUZZ_SESSIONS) FUZZ_STEP=$(FUZZ_STEP) prove -I t/lib t/fuzz/stock.t t/fuzz/sessions.t
 
 fuzz-keep: # take what "make fuzz" has found into fuzz/corpus
+	@tools/packages.sh fuzz
 	@tools/fuzz.sh keep
 
 fuzz-record: build # record the sessions of fuzz/sessions anew, and the messages of fuzz/corpus

@@ -21,6 +21,7 @@
 //!                    close, disconnect, death          rtmp/close.rs, rtmp/publish.rs, worker.rs
 //!                    ban, new key, kick, takeover      worker/streams.rs, rtmp/publish/ending.rs
 //!                                                      claim released or handed over, history written
+//!                                                      media behind it dropped
 //! ```
 //!
 //! ```text

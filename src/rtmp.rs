@@ -275,6 +275,12 @@ unsafe extern "C" fn on_publish(
     guard("a publish", ERROR, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let view = unsafe { Session::from_raw(session) };
+        if !view.is_incoming() && !view.is_auto_pushed() {
+            let line = format_args!("stagedoor: publish refused: it came from a server of a relay");
+            worker::warn(Flood::Relayed, view.log(), line);
+            live::count(|counters| counters.refused(Refusal::InvalidKey));
+            return ERROR;
+        }
         if publishes_by_nginx(view) {
             publish::passed_on(view);
             // SAFETY: the very call that nginx-rtmp would have made.

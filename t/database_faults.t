@@ -140,7 +140,7 @@ sub publish {
         my $is_live = $status->{code} eq 'NetStream.Publish.Start';
         $said{$is_live ? $status->{code} : "$status->{code}: $status->{description}"} = 1;
         $c->close_stream() if $is_live;
-        $c->wait_status(2, qr/Unpublish/) if $is_live;
+        $c->wait_status(10, qr/Unpublish/) if $is_live;
         $c->close();
     }
     return join ', ', sort keys %said;

@@ -95,13 +95,13 @@ my $directory = $t->testdir() . '/db';
 chmod 0444, glob "$db*";
 chmod 0555, $directory;
 is(publish($new), 'NetStream.Publish.Start', 'a publish, when database and directory can be read only');
-ok(wait_for(sub { $stagedoor->log_lines(level => 'warn', text => qr/session history is not written: .*stagedoor\.db" cannot be written by this user/) }, 2),
+ok(wait_for(sub { $stagedoor->log_lines(level => 'warn', text => qr/session history is not written: .*stagedoor\.db" cannot be written by this user/) }, 10),
     'the log says that the history is not written');
 chmod 0755, $directory;
 chmod 0644, glob "$db*";
-ok(wait_for(sub { $stagedoor->log_lines(level => 'notice', text => qr/session history is written again/) }, 2),
+ok(wait_for(sub { $stagedoor->log_lines(level => 'notice', text => qr/session history is written again/) }, 10),
     'and when it is again');
-ok(wait_for(sub { 2 == grep { $_->{stopped_at} } @{$stagedoor->json('sessions', 'benw')} }, 2), 'nothing of it is missing');
+ok(wait_for(sub { 2 == grep { $_->{stopped_at} } @{$stagedoor->json('sessions', 'benw')} }, 10), 'nothing of it is missing');
 
 # the stream that was live all the while
 

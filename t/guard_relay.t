@@ -25,7 +25,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my ($stock, $t) = map { Test::Nginx->new()->has(qw/http rtmp stagedoor/)->has_daemon('ffmpeg')->has_daemon('gst-launch-1.0') } 1, 2;
-$t->plan(10);
+$t->plan(12);
 
 $stock->write_file_expand('nginx.conf', <<'END');
 
@@ -91,6 +91,12 @@ rtmp {
             pull rtmp://127.0.0.1:8938/live name=turned;
         }
 
+        application guessed {
+            live on;
+            stagedoor on;
+            pull rtmp://127.0.0.1:8939/live name=guessing;
+        }
+
         application pushed {
             live on;
             meta copy;
@@ -127,6 +133,9 @@ my @upstreams = (
     hostile_server(port(8938),
         map { { @m, type => 20, fmt => 0, payload => $_ } } amf_encode('_result', 1, undef, {}),
         amf_encode('_result', 2, undef, {}), amf_encode('connect', 1, { app => 'live' })),
+    hostile_server(port(8939),
+        map { { @m, type => 20, fmt => 0, payload => $_ } } amf_encode('_result', 1, undef, {}),
+        amf_encode('_result', 2, undef, {}), amf_encode('publish', 0, undef, $stagedoor->add('guess'), 'live')),
 );
 END { kill TERM => @upstreams if @upstreams }
 
@@ -164,6 +173,14 @@ my $refused = $stagedoor->status()->{messages_refused};
 my $viewer  = Test::RTMP->new(port => port(8936), app => 'turncoat')->ready();
 $viewer->send_play('turned');
 ok(wait_for(sub { $stagedoor->status()->{messages_refused} > $refused }, 10), 'one that connects back is refused as well');
+
+# a server that publishes to the one that pulls from it
+
+my $asks = Test::RTMP->new(port => port(8936), app => 'guessed')->ready();
+$asks->send_play('guessing');
+ok(wait_for(sub { $stagedoor->log_lines(text => qr/publish refused: it came from a server of a relay/) }, 10),
+    'one that publishes is refused, whatever the key');
+is(grep({ $_->{username} eq 'guess' } @{$stagedoor->status()->{streams}}), 0, 'and is not live');
 
 is_deeply([$stagedoor->workers(1)], [$worker], 'by the same worker');
 is(grep({ !$_->running() } @live), 0, 'and the encoders go on');

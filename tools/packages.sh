@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a step needs and that are missing; does nothing when none is.
 #
-#   tools/packages.sh build|demo|test|bench|browser|check|deb|machine|source …
+#   tools/packages.sh build|demo|test|bench|browser|check|deb|machine|source|fuzz …
 #
 # What the operator supplies through NGINX_SOURCE_DIR, NGINX_BUILD_DIR and NGINX_RTMP_SOURCE_DIR is
 # not installed.
@@ -39,7 +39,8 @@ wanted() {
         deb) echo debhelper lintian man-db po-debconf ;;
         machine) echo ffmpeg mmdebstrap perl systemd-container ;;
         source) echo gcc libc6-dev make binutils dpkg-dev patch libpcre2-dev libssl-dev zlib1g-dev ;;
-        *) die "unknown step \"$1\"; expected build, demo, test, bench, browser, check, deb, machine or source" ;;
+        fuzz) echo g++ ;; # libFuzzer is C++
+        *) die "unknown step \"$1\"; expected build, demo, test, bench, browser, check, deb, machine, source or fuzz" ;;
     esac
 }
 

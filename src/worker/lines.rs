@@ -17,9 +17,12 @@ pub enum Flood {
     Busy,
     /// It came before `connect`.
     Unconnected,
+    /// It came from a server that this one had connected to: to whom it pushes, say.
+    Relayed,
 }
 
-const FLOODS: [Flood; 3] = [Flood::TooManyAttempts, Flood::Busy, Flood::Unconnected];
+const FLOODS: [Flood; 4] =
+    [Flood::TooManyAttempts, Flood::Busy, Flood::Unconnected, Flood::Relayed];
 
 impl Flood {
     fn text(self) -> &'static str {
@@ -27,6 +30,7 @@ impl Flood {
             Flood::TooManyAttempts => "too many attempts from one address",
             Flood::Busy => "their sessions were busy with another stream",
             Flood::Unconnected => "they came before connect",
+            Flood::Relayed => "they came from servers of relays",
         }
     }
 }
