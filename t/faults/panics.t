@@ -40,6 +40,7 @@ my %RUNNING = (
     q(a message's check)        => \&begin,
     q(an aggregate's check)     => \&aggregate,
     'a look at what has come'   => \&much,
+    'media'                     => \&media,
     'a look for dead workers'   => \&again,
     'a look for takeovers'      => \&again,
     'a reading of the meters'   => \&again,
@@ -141,8 +142,11 @@ is($stagedoor->status()->{live}, 1, 'and no other one is');
 sub while_running {
     my ($place) = @_;
     my $before = $faults->fired();
-    # The stream that is live passes this one, too.
-    $faults->arm($place, PANIC, 1, $place eq 'a look at what has come' ? victim() : 0);
+    # Who was here before has gone.
+    wait_for(sub { $stagedoor->status()->{live} == 1 }, 3);
+    wait_for(sub { 0 }, 0.1);
+    # The stream that is live passes these, too.
+    $faults->arm($place, PANIC, 1, $place =~ /^(?:a look at what has come|media)$/ ? victim() : 0);
     my $is_right = eval { $RUNNING{$place}->($place) } // 0;
     diag($@) if $@;
     my $fired = $faults->fires($before);
@@ -224,6 +228,15 @@ sub much {
     $c->publish($lasting_key);
     $c->go_live(fps => 50);
     return $c->closed_within(10);
+}
+
+sub media {
+    my $c = $stagedoor->client_on(victim());
+    $c->publish($lasting_key);
+    $c->send_media(0.5);
+    my $goes_on = !$c->closed_within(0.5);
+    $c->close();
+    return $goes_on;
 }
 
 sub aggregate {

@@ -8,7 +8,7 @@ use stagedoor_core::store::Store;
 use stagedoor_core::username::Username;
 
 use crate::case::{Case, Outcome};
-use crate::fixture::{Journal, Scene};
+use crate::fixture::Scene;
 use crate::plan::Plan;
 use crate::store::check_integrity;
 
@@ -17,8 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Adds, changes and bans streamers, each as a command of its own, until the fault has come and
 /// gone, and compares what was reported with what is there.
-pub fn run(case: &Case) -> Outcome {
-    let scene = Scene::new(Journal::Native);
+pub fn run(case: &Case, scene: Scene) -> Outcome {
     let plan = Plan::set(scene.directory.path(), case.call, case.code, case.lasting);
     let (mut outcome, mut reported) = (Outcome::default(), Vec::new());
     let until = Instant::now() + PATIENCE;

@@ -25,6 +25,7 @@ pub enum Journal {
 
 /// A directory with a database of its own.
 pub struct Scene {
+    pub journal: Journal,
     pub directory: TempDir,
     pub path: PathBuf,
 }
@@ -65,7 +66,7 @@ impl Scene {
             Journal::Foreign => "foreign",
         };
         fs::copy(template().directory.path().join(from), &path).unwrap();
-        Scene { directory, path }
+        Scene { journal, directory, path }
     }
 }
 

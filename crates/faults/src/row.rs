@@ -40,6 +40,11 @@ impl Row {
         for wrong in wrong.iter().take(10) {
             eprintln!("{subject}, {fault}: {wrong}");
         }
+        for (case, outcome) in outcomes {
+            if let Some(late) = outcome.recovery.filter(|&it| it > within) {
+                eprintln!("{subject}, {fault}: {case:?}: back after {late:?}");
+            }
+        }
         let missed = outcomes.len() - recovery.len();
         let late = recovery.iter().filter(|&&it| it > within).count();
         let seen = match (wrong.len(), missed, late) {

@@ -121,8 +121,8 @@ fn is_right(
 }
 
 /// Streams begin and end and keys are asked until the fault has come and gone.
-pub fn run(case: &Case, journal: Journal) -> Outcome {
-    let scene = Scene::new(journal);
+pub fn run(case: &Case, scene: Scene) -> Outcome {
+    let journal = scene.journal;
     let plan = Plan::set(scene.directory.path(), case.call, case.code, case.lasting);
     let mut worker = Worker::start(&scene.path, journal);
     let mut outcome = Outcome::default();
