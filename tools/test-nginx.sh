@@ -51,7 +51,7 @@ compile() {
 say "building the module for nginx $version, $flavour"
 quietly "module-$version-$flavour.log" compile
 install -m 755 "$objs/stagedoor" "$build/stagedoor"
-ln -sfn "$objs/promtool" "$build/promtool"
+for tool in promtool django-venv django.sqlite3; do ln -sfn "$objs/$tool" "$build/$tool"; done
 
 # the other one, for tests of what must not work
 export TEST_NGINX_OTHER_BINARY=${TEST_NGINX_BINARY:-nginx}
