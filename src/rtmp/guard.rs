@@ -6,6 +6,8 @@
 //! there is a look at the session now and then while it receives.
 
 use std::cell::RefCell;
+use std::fmt::Arguments;
+use std::thread::LocalKey;
 use std::time::Instant;
 
 use nginx_sys::{ngx_chain_t, ngx_int_t};
@@ -136,14 +138,7 @@ thread_local! {
 /// Keeps metadata from nginx-rtmp, which would log an error for each and do nothing else.
 #[cold]
 fn ignored(session: Session, danger: Danger) -> ngx_int_t {
-    let log = session.log();
-    match IGNORED.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
-        Some(0) => log.warn(format_args!("stagedoor: metadata ignored: {danger}")),
-        Some(others) => log.warn(format_args!(
-            "stagedoor: metadata ignored: {danger}; so were {others} since the last such line"
-        )),
-        None => {}
-    }
+    warn(&IGNORED, session, format_args!("stagedoor: metadata ignored: {danger}"));
     DONE
 }
 
@@ -162,12 +157,16 @@ fn answer(session: Session, check: Result<(), Danger>) -> ngx_int_t {
 #[cold]
 fn refused(session: Session, danger: Danger) {
     live::count(|counters| counters.message_refused());
+    warn(&REFUSED, session, format_args!("stagedoor: message refused: {danger}"));
+}
+
+fn warn(throttle: &'static LocalKey<RefCell<Throttle>>, session: Session, line: Arguments<'_>) {
     let log = session.log();
-    match REFUSED.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
-        Some(0) => log.warn(format_args!("stagedoor: message refused: {danger}")),
-        Some(others) => log.warn(format_args!(
-            "stagedoor: message refused: {danger}; so were {others} since the last such line"
-        )),
+    match throttle.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
+        Some(0) => log.warn(line),
+        Some(others) => {
+            log.warn(format_args!("{line}; so were {others} since the last such line"));
+        }
         None => {}
     }
 }

@@ -19,6 +19,7 @@ use crate::registry::{LostStream, Owner};
 
 mod notices;
 mod rows;
+mod sessions;
 
 pub(super) use rows::{OpenRow, STATEMENTS};
 

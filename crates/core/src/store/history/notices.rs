@@ -1,13 +1,13 @@
 //! What an operator's application is told, by the operator's own statements.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rusqlite::{Error, Transaction};
 
-use super::{SessionEvent, SessionTag, Written};
+use super::sessions::Sessions;
+use super::{SessionEvent, Written};
 use crate::store::error::{StoreError, reason};
 use crate::store::foreign::{Statement, Statements, Values};
 use crate::store::recheck::Admission;
@@ -25,27 +25,20 @@ use crate::timestamp;
 pub(super) struct Notices {
     statements: Arc<Statements>,
     server: Arc<dyn Server>,
-    open: HashMap<SessionTag, Admission>,
-    /// What a transaction does to `open`; it comes true with the commit.
-    changed: HashMap<SessionTag, Option<Admission>>,
+    sessions: Sessions<Admission>,
 }
 
 impl Notices {
     pub(super) fn new(statements: Arc<Statements>, server: Arc<dyn Server>) -> Self {
-        Self { statements, server, open: HashMap::new(), changed: HashMap::new() }
+        Self { statements, server, sessions: Sessions::default() }
     }
 
     pub(super) fn committed(&mut self) {
-        for (tag, admission) in self.changed.drain() {
-            match admission {
-                Some(admission) => self.open.insert(tag, admission),
-                None => self.open.remove(&tag),
-            };
-        }
+        self.sessions.committed();
     }
 
     pub(super) fn undone(&mut self) {
-        self.changed.clear();
+        self.sessions.undone();
     }
 
     /// What is said of an event that the end of its transaction refused.
@@ -53,7 +46,7 @@ impl Notices {
         let Statements { on_start, on_stop, on_boot, .. } = &*self.statements;
         let (statement, admission) = match event {
             SessionEvent::Started { admission, .. } => (on_start, Some(admission)),
-            SessionEvent::Stopped { tag, .. } => (on_stop, self.open.get(tag)),
+            SessionEvent::Stopped { tag, .. } => (on_stop, self.sessions.written(*tag)),
             SessionEvent::Lost { .. } => (on_stop, None),
             SessionEvent::Boot { .. } => (on_boot, None),
         };
@@ -70,16 +63,12 @@ impl Notices {
         let statements = Arc::clone(&self.statements);
         match event {
             SessionEvent::Started { tag, admission, at } => {
-                self.changed.insert(*tag, Some(admission.clone()));
+                self.sessions.begin(*tag, admission.clone());
                 run(db, path, &statements.on_start, of(admission), *at)
             }
             SessionEvent::Stopped { tag, at, .. } => {
-                let admission = match self.changed.insert(*tag, None) {
-                    Some(admission) => admission,
-                    None => self.open.get(tag).cloned(),
-                };
                 // Unknown is the start that was dropped.
-                let Some(admission) = admission else { return Ok(Written::Done) };
+                let Some(admission) = self.sessions.end(*tag) else { return Ok(Written::Done) };
                 if self.server.is_live(admission.username.as_str()) {
                     return Ok(Written::Done);
                 }

@@ -1,12 +1,12 @@
 //! The rows of sessions in the native schema.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::sessions::Sessions;
 use super::{EndReason, SessionEvent, SessionTag, Written, is_refusal};
 use crate::registry::{LostStream, Owner};
 use crate::store::error::StoreError;
@@ -63,9 +63,7 @@ pub(super) struct Rows {
     /// This process, as its rows name it.
     worker: String,
     server: Arc<dyn Server>,
-    open: HashMap<SessionTag, OpenRow>,
-    /// What a transaction does to `open`; it comes true with the commit.
-    changed: HashMap<SessionTag, Option<OpenRow>>,
+    sessions: Sessions<OpenRow>,
     /// The last commit may have come true although it failed: a log that could not be brought to
     /// the disk is read all the same by whoever opens the database next.
     in_doubt: bool,
@@ -73,12 +71,12 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn new(worker: Owner, server: Arc<dyn Server>) -> Self {
-        let (open, changed) = (HashMap::new(), HashMap::new());
-        Self { worker: worker.to_string(), server, open, changed, in_doubt: false }
+        let (worker, sessions) = (worker.to_string(), Sessions::default());
+        Self { worker, server, sessions, in_doubt: false }
     }
 
     pub(super) fn row(&self, tag: SessionTag) -> Option<&OpenRow> {
-        self.open.get(&tag)
+        self.sessions.written(tag)
     }
 
     pub(super) fn commits(&mut self) {
@@ -87,16 +85,11 @@ impl Rows {
 
     pub(super) fn committed(&mut self) {
         self.in_doubt = false;
-        for (tag, row) in self.changed.drain() {
-            match row {
-                Some(row) => self.open.insert(tag, row),
-                None => self.open.remove(&tag),
-            };
-        }
+        self.sessions.committed();
     }
 
     pub(super) fn undone(&mut self) {
-        self.changed.clear();
+        self.sessions.undone();
     }
 
     /// A row that breaks a constraint is left out without a word: its streamer was removed.
@@ -126,27 +119,22 @@ impl Rows {
                 let (app, client_addr) = (visitor.app(), visitor.client_addr());
                 if let Some(id) = self.find_written(db, *streamer_id, &started_at)? {
                     let row = OpenRow { id, streamer_id: *streamer_id, started_at };
-                    self.changed.insert(*tag, Some(row));
+                    self.sessions.begin(*tag, row);
                     return Ok(());
                 }
                 let row = params![streamer_id, app, client_addr, started_at, self.worker];
                 if db.prepare_cached(START)?.execute(row)? == 1 {
                     let (id, streamer_id) = (db.last_insert_rowid(), *streamer_id);
-                    self.changed.insert(*tag, Some(OpenRow { id, streamer_id, started_at }));
+                    self.sessions.begin(*tag, OpenRow { id, streamer_id, started_at });
                 }
             }
             SessionEvent::Stopped { tag, at, reason } => {
                 // Unknown are the streamer removed at the start, and the start that was dropped.
-                let row = match self.changed.get(tag) {
-                    Some(row) => row.clone(),
-                    None => self.open.get(tag).cloned(),
-                };
-                if let Some(OpenRow { id, streamer_id, started_at }) = row {
+                if let Some(OpenRow { id, streamer_id, started_at }) = self.sessions.end(*tag) {
                     let at = timestamp::utc(*at);
                     let end = params![id, streamer_id, started_at, at, reason.as_str(), crash];
                     db.prepare_cached(STOP)?.execute(end)?;
                 }
-                self.changed.insert(*tag, None);
             }
             SessionEvent::Lost { at, streams } => {
                 let at = timestamp::utc(*at);

@@ -88,12 +88,12 @@ fn second(n: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_700_000_000 + n)
 }
 
-fn started(tag: SessionTag, username: &str, at: u64) -> SessionEvent {
+fn started(tag: u64, username: &str, at: u64) -> SessionEvent {
     let admission = admission(0, username, KeyDigest::of(b"x"));
     SessionEvent::Started { tag, admission, at: second(at) }
 }
 
-fn stopped(tag: SessionTag) -> SessionEvent {
+fn stopped(tag: u64) -> SessionEvent {
     SessionEvent::Stopped { tag, at: second(90), reason: EndReason::Closed }
 }
 
