@@ -29,7 +29,7 @@ use stagedoor_core::store::{StoreError, Verdict, Visitor};
 use thiserror::Error;
 
 use crate::core::CoreConf;
-use crate::ffi::event::Timer;
+use crate::ffi::event::{Posted, Timer};
 use crate::ffi::guard::guard;
 use crate::ffi::log::Log;
 use crate::ffi::process;
@@ -79,6 +79,8 @@ struct Question {
 
 struct Worker {
     store: StoreThread,
+    /// Wakes the store thread for what it was told meanwhile, behind the answers of this moment.
+    rouse: Posted,
     registry: Registry,
     asking: HashMap<u64, Question>,
     streams: streams::Streams,
@@ -196,15 +198,20 @@ impl Worker {
             process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()));
         // A worker that starts may stand in for one that died, and with it for one that noticed the
         // death of another but could not write it down.
+        let rouse = Posted::new(log, || {
+            guard("a word to the store thread", None, || with(|worker| worker.store.rouse()));
+        });
         let _ = store.record(if conf.is_first_cycle() && registry.take_boot() {
             SessionEvent::Boot { at: now }
         } else {
             SessionEvent::Lost { at: now, streams: Vec::new() }
         });
+        rouse.post();
         let sweeper = Timer::new(log, sweep).cancelable().recurring(SWEEP);
         sweeper.set(SWEEP);
         Ok(Worker {
             store,
+            rouse,
             registry,
             asking: HashMap::new(),
             streams: streams::Streams::new(log),
@@ -255,6 +262,7 @@ impl Worker {
             ));
         }
         let _ = self.store.record(SessionEvent::Lost { at: SystemTime::now(), streams });
+        self.rouse.post();
     }
 }
 

@@ -64,6 +64,7 @@ pub mod fuzzing;
 mod history;
 mod layout;
 mod lookup;
+mod patience;
 mod recheck;
 mod schema;
 mod source;

@@ -64,6 +64,7 @@ impl Worker {
         let (tag, at) = (self.sessions, self.started_at);
         self.thread.watch(tag, admission.clone()).unwrap();
         self.thread.record(SessionEvent::Started { tag, admission, at }).unwrap();
+        self.thread.rouse();
     }
 
     fn stop_stream(&mut self) {
@@ -71,6 +72,7 @@ impl Worker {
         let (tag, at, reason) = (self.sessions, SystemTime::now(), EndReason::Closed);
         self.thread.unwatch(tag).unwrap();
         self.thread.record(SessionEvent::Stopped { tag, at, reason }).unwrap();
+        self.thread.rouse();
     }
 
     /// Asks for all three keys, and says whether each answer was as it is without a fault.

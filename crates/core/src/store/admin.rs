@@ -129,7 +129,8 @@ impl Store {
     fn connect_to(path: &Path, real: &Path) -> Result<Self, StoreError> {
         let fault = |error| StoreError::from_sqlite(path, &error);
         let id = Heir::settle_patiently(real)?;
-        let db = connect(real, id, BUSY_TIMEOUT, OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
+        let db =
+            connect(real, id, OpenFlags::SQLITE_OPEN_NOFOLLOW, |db| db.busy_timeout(BUSY_TIMEOUT))?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
         Ok(Self { db, path: path.to_owned() })
     }

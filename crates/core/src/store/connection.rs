@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
 use super::layout::Layout;
+use super::patience;
 use super::schema;
 use super::stamp::{FileId, SideFiles, Stamp, has_log, log_age};
 use super::succession::Heir;
@@ -76,9 +77,13 @@ impl Database {
     /// gone the connection stays, unused: the file may come back, and while it is open its inode
     /// and those of its side files cannot become another file's.
     pub(super) fn ready(&mut self, wait: Duration) -> Result<&mut Connection, StoreError> {
+        patience::set(wait);
         let stamp = Stamp::of(&self.path).map_err(|error| self.layout.explain(error))?;
         self.leave_if_replaced(stamp)?;
-        if self.open.as_ref().is_some_and(|open| !open.is_current(&self.path, stamp)) {
+        if let Some(open) = &mut self.open
+            && !open.is_current(&self.path, stamp)
+            && !open.looks_again(&self.path, stamp)?
+        {
             self.close();
         }
         let open = match self.open.take() {
@@ -88,14 +93,11 @@ impl Database {
                     self.heir.settle(&self.path, wait)?;
                 }
                 self.connection += 1;
-                Opened::at(&self.path, &self.layout, stamp, wait)?
+                Opened::at(&self.path, &self.layout, stamp)?
             }
         };
-        let open = self.open.insert(open);
         self.former = None;
-        let busy = open.db.busy_timeout(wait);
-        busy.map_err(|error| StoreError::from_sqlite(&self.path, &error))?;
-        Ok(&mut open.db)
+        Ok(&mut self.open.insert(open).db)
     }
 
     /// Leaves a database that another one has replaced, and says whether it did. One `stat`.
@@ -161,8 +163,8 @@ impl Drop for Database {
 }
 
 impl Opened {
-    fn at(path: &Path, layout: &Layout, stamp: Stamp, wait: Duration) -> Result<Self, StoreError> {
-        let (db, mode) = match open_shared(path, layout, stamp.id, wait) {
+    fn at(path: &Path, layout: &Layout, stamp: Stamp) -> Result<Self, StoreError> {
+        let (db, mode) = match open_shared(path, layout, stamp.id) {
             Ok(db) => {
                 if matches!(layout, Layout::Native) {
                     write_behind(&db).map_err(|error| StoreError::from_sqlite(path, &error))?;
@@ -199,42 +201,81 @@ impl Opened {
     fn is_current(&self, path: &Path, stamp: Stamp) -> bool {
         self.stamp == stamp && (self.mode == Mode::Shared || !has_log(path))
     }
+
+    /// Whether the connection is good for what the file holds now, and if so, has it see that.
+    ///
+    /// With a rollback journal each commit changes the file, and with no log SQLite compares the
+    /// file's counter of changes with its pages at each lock (sqlite.org/fileformat.html, section
+    /// 1.3.7). Without the pages it does not even need to: a backup that was copied over the file
+    /// may count the same.
+    fn looks_again(&mut self, path: &Path, stamp: Stamp) -> Result<bool, StoreError> {
+        if self.mode == Mode::Immutable || !self.stamp.has_same_access(stamp) {
+            return Ok(false);
+        }
+        let db = &self.db;
+        let look = || -> rusqlite::Result<bool> {
+            db.release_memory()?;
+            schema::version(db)?; // a lock, and the file's first page
+            let mode = db.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
+            Ok(mode != "wal")
+        };
+        let has_no_log = look().map_err(|error| StoreError::from_sqlite(path, &error))?;
+        if has_no_log {
+            self.stamp = stamp;
+        }
+        Ok(has_no_log)
+    }
+}
+
+/// What a database holds at one moment: as long as this lives, its connection sees no other.
+pub(super) struct Snapshot<'db>(&'db Connection);
+
+impl<'db> Snapshot<'db> {
+    /// The moment is that of the first look.
+    pub(super) fn of(db: &'db Connection) -> rusqlite::Result<Self> {
+        db.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Self(db))
+    }
+
+    pub(super) fn db(&self) -> &'db Connection {
+        self.0
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // Nothing was written. An error that is worth one shows with the next transaction.
+        let _ = self.0.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
+        if !self.0.is_autocommit() {
+            let _ = self.0.execute_batch("ROLLBACK");
+        }
+    }
 }
 
 /// Opens for reading and writing, never creating. SQLite itself falls back to reading where the
 /// file's permissions allow no more.
-fn open_shared(
-    path: &Path,
-    layout: &Layout,
-    id: FileId,
-    wait: Duration,
-) -> Result<Connection, StoreError> {
-    let mut db = connect(path, id, wait, OpenFlags::empty())?;
+fn open_shared(path: &Path, layout: &Layout, id: FileId) -> Result<Connection, StoreError> {
+    let mut db = connect(path, id, OpenFlags::empty(), patience::install)?;
     layout.prepare(&mut db).map_err(|error| StoreError::from_sqlite(path, &error))?;
     layout.expect(&db, path)?;
     Ok(db)
 }
 
 /// A connection to this file, which stands under the path; the caller knows that the side files
-/// there are its own.
+/// there are its own. `patient` tells it how to wait for locks.
 pub(super) fn connect(
     path: &Path,
     id: FileId,
-    wait: Duration,
     flags: OpenFlags,
+    patient: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
 ) -> Result<Connection, StoreError> {
     let fault = |error| StoreError::from_sqlite(path, &error);
     let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags).map_err(fault)?;
+    let mut db = Connection::open_with_flags(path, flags).map_err(fault)?;
     // Should another file have taken its place, this connection never wrote anything anywhere.
     let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     db.set_db_config(keep_log, true).map_err(fault)?;
-    let read = || {
-        db.busy_timeout(wait)?;
-        configure(&db)?;
-        schema::version(&db) // opens the log
-    };
-    let read = read();
+    let read = patient(&mut db).and_then(|()| configure(&db)).and_then(|()| schema::version(&db)); // opens the log
     if Stamp::of(path)?.id != id {
         return Err(StoreError::Unsettled { path: path.to_owned() });
     }
@@ -272,6 +313,9 @@ pub(super) fn connect_immutable(path: &Path) -> Result<Connection, StoreError> {
 fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update(None, "synchronous", "FULL")?;
+    // One plan for all values: SQLite plans again, which takes longer than a lookup, where it thinks
+    // that a number might be small.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     distrust_schema(db)
 }
 
@@ -299,4 +343,89 @@ pub(super) fn uri(path: &Path, query: &str) -> String {
         }
     }
     uri + "?" + query
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::key::KeyDigest;
+    use crate::store::fixture::Fixture;
+
+    const WAIT: Duration = Duration::from_millis(100);
+
+    /// As web applications have it: a rollback journal, no log.
+    fn without_log() -> (Fixture, Database) {
+        let fixture = Fixture::new();
+        fixture.raw().pragma_update(None, "journal_mode", "delete").unwrap();
+        let database = Database::new(fixture.path().to_owned(), Layout::Native);
+        (fixture, database)
+    }
+
+    fn streamers(database: &mut Database) -> i64 {
+        let db = database.ready(WAIT).unwrap();
+        db.query_row("SELECT count(*) FROM streamers", [], |row| row.get(0)).unwrap()
+    }
+
+    fn add(db: &Connection, name: &str) {
+        let digest = KeyDigest::of(name.as_bytes());
+        let add = "INSERT INTO streamers (username, key_sha256, created_at, key_changed_at)
+                   VALUES (?1, ?2, '', '')";
+        db.execute(add, (name, digest.as_bytes())).unwrap();
+    }
+
+    #[test]
+    fn a_connection_without_a_log_goes_on_when_somebody_has_written() {
+        let (fixture, mut database) = without_log();
+        assert_eq!(streamers(&mut database), 0);
+        let other = fixture.raw();
+        for wanted in 1..=3 {
+            add(&other, &format!("user{wanted}"));
+            assert_eq!(streamers(&mut database), wanted);
+        }
+        assert_eq!(database.connection, 1);
+    }
+
+    #[test]
+    fn a_backup_copied_over_the_file_is_seen_although_it_has_seen_as_many_changes() {
+        let (fixture, mut database) = without_log();
+        let backup = fixture.beside("backup.db");
+        fs::copy(fixture.path(), &backup).unwrap();
+        add(&fixture.raw(), "live");
+        add(&Connection::open(&backup).unwrap(), "restored");
+        let name = |database: &mut Database| -> String {
+            let db = database.ready(WAIT).unwrap();
+            db.query_row("SELECT username FROM streamers", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(name(&mut database), "live");
+        fs::copy(&backup, fixture.path()).unwrap();
+        assert_eq!(name(&mut database), "restored");
+    }
+
+    #[test]
+    fn a_database_that_gets_a_log_is_opened_anew() {
+        let (fixture, mut database) = without_log();
+        assert_eq!(streamers(&mut database), 0);
+        let other = fixture.raw();
+        other.pragma_update(None, "journal_mode", "wal").unwrap();
+        add(&other, "benw");
+        assert_eq!(streamers(&mut database), 1);
+        assert_eq!(database.connection, 2);
+    }
+
+    #[test]
+    fn a_statement_is_planned_once_whatever_it_is_asked() {
+        let (_fixture, mut database) = without_log();
+        let db = database.ready(WAIT).unwrap();
+        let query = "SELECT 1 FROM sessions s JOIN streamers u ON u.id = s.streamer_id
+                     WHERE s.app = :key";
+        for key in ["0", "1", "text"] {
+            assert!(!db.prepare_cached(query).unwrap().exists([key]).unwrap());
+        }
+        let plans = db.prepare_cached(query).unwrap().get_status(StatementStatus::RePrepare);
+        assert_eq!(plans, 0);
+    }
 }

@@ -22,8 +22,17 @@ pub(super) struct FileId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) id: FileId,
+    access: Access,
     size: u64,
     changed: (i64, i64),
+}
+
+/// Whose a file is, and what others may do with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Access {
+    mode: u32,
+    uid: u32,
+    gid: u32,
 }
 
 impl Stamp {
@@ -34,9 +43,15 @@ impl Stamp {
         }
         Ok(Self {
             id: FileId::of(&file),
+            access: Access { mode: file.mode(), uid: file.uid(), gid: file.gid() },
             size: file.size(),
             changed: (file.ctime(), file.ctime_nsec()),
         })
+    }
+
+    /// Whether both are of the same file, which nobody has been given or denied meanwhile.
+    pub(super) fn has_same_access(&self, other: Stamp) -> bool {
+        (self.id, self.access) == (other.id, other.access)
     }
 
     /// When the file, its permissions or its name last changed.

@@ -18,6 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often is looked again meanwhile.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How often the system's list of locks is read before it counts as saying nothing: it comes a page at
+/// a time, and one that is given back between two pages moves the next one out of sight.
+const LOOKS: usize = 4;
+
 /// One who wants to open a database without having had it open before.
 #[derive(Debug, Default)]
 pub(super) struct Heir {
@@ -81,8 +85,11 @@ fn owner(path: &Path, stamp: &Stamp) -> Owner {
     if index.is_none() && log.is_none_or(|log| log.len() == 0) {
         return Owner::This; // what is empty is nobody's
     }
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    match user(&locks, stamp.id, index.as_ref().map(FileId::of)) {
+    let look = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        user(&locks, stamp.id, index.as_ref().map(FileId::of))
+    };
+    match (0..LOOKS).find_map(|_| look()) {
         Some(owner) => owner,
         None if is_young(stamp.changed_at()) => Owner::Unknown,
         None => Owner::This,

@@ -119,7 +119,7 @@ impl StoreThread {
     /// Starts the thread, which opens the database at once and reports if that goes wrong. Where no
     /// thread can be started, that is a report, and [`StoreThread::look_after`] tries again.
     ///
-    /// `wake` is called from the thread whenever a report is waiting; it must not block. The thread
+    /// `wake` is called from the thread when a report is waiting and none was; it must not block. The thread
     /// inherits the caller's signal mask: block all signals around this call and
     /// [`StoreThread::look_after`], as nginx does for its own threads.
     pub fn spawn(settings: Settings, wake: impl Fn() + Send + Sync + 'static) -> Self {
@@ -155,13 +155,15 @@ impl StoreThread {
     }
 
     /// Has the history note an event. Never blocks; it is written later, by the next thread if this
-    /// one has ended.
+    /// one has ended. The thread finds it within a quarter of a second, or when it is
+    /// [roused](StoreThread::rouse).
     pub fn record(&self, event: SessionEvent) -> Result<(), StoreGone> {
         self.inbox.record(event)
     }
 
     /// Has the thread look out for the database to forbid a stream that is live: a [`Report::Stop`]
-    /// comes within a second of that. Never blocks.
+    /// comes within a second of that. Never blocks. As with [`StoreThread::record`], the thread finds
+    /// it by and by.
     pub fn watch(&self, tag: SessionTag, admission: Admission) -> Result<(), StoreGone> {
         self.inbox.change((tag, Some(admission)))
     }
@@ -169,6 +171,14 @@ impl StoreThread {
     /// The stream has ended. Never blocks.
     pub fn unwatch(&self, tag: SessionTag) -> Result<(), StoreGone> {
         self.inbox.change((tag, None))
+    }
+
+    /// Has the thread look at once at what it was told since it was last woken. Never blocks.
+    ///
+    /// Waking it takes some microseconds, and it may take the processor from the event loop: so that
+    /// comes last, behind the answers that clients wait for.
+    pub fn rouse(&self) {
+        self.inbox.rouse();
     }
 
     /// The reports that are waiting. Never blocks.

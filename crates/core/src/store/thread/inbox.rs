@@ -1,7 +1,8 @@
 //! What the event loop and the store thread hand each other.
 //!
 //! Both sides hold the lock for a push or a take only, so the event loop never waits for a
-//! database.
+//! database. Nobody is woken under the lock: on the same processor the one who is woken may run at
+//! once, and would wait for it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -76,8 +77,14 @@ impl Inbox {
         }
         state.open.insert(ask.ticket);
         state.asks.push_back(ask);
-        self.work.notify_one();
+        drop(state);
+        self.rouse();
         Ok(())
+    }
+
+    /// Has the thread look at what there is to do.
+    pub(super) fn rouse(&self) {
+        self.work.notify_one();
     }
 
     pub(super) fn record(&self, event: SessionEvent) -> Result<(), StoreGone> {
@@ -87,23 +94,24 @@ impl Inbox {
             state.dropped += 1;
         }
         state.events.push_back(event);
-        self.work.notify_one();
         Ok(())
     }
 
     pub(super) fn change(&self, change: Change) -> Result<(), StoreGone> {
         let mut state = self.open()?;
         state.changes.push(change);
-        self.work.notify_one();
         Ok(())
     }
 
-    pub(super) fn report(&self, report: Report) {
+    /// Says whether it is the first that waits: whoever takes reports takes all of them, so for the
+    /// others the event loop has been woken.
+    pub(super) fn report(&self, report: Report) -> bool {
         let mut state = self.state();
         if let Report::Answer { ticket, .. } = report {
             state.open.remove(&ticket);
         }
         state.reports.push_back(report);
+        state.reports.len() == 1
     }
 
     pub(super) fn take_reports(&self) -> VecDeque<Report> {
@@ -149,7 +157,7 @@ impl Inbox {
     /// Announces the end.
     pub(super) fn close(&self, by: Instant) {
         self.state().closing = Some(by);
-        self.work.notify_one();
+        self.rouse();
     }
 
     /// Waits for the thread's end, until `by` at most, and returns how many events are unwritten.

@@ -11,7 +11,7 @@ use super::inbox::{Ask, Inbox, Work};
 use super::watch::{self, Watch};
 use super::{Boot, Level, Lookup, Report, Server, Settings, Wake};
 use crate::hook;
-use crate::store::connection::Database;
+use crate::store::connection::{Database, Snapshot};
 use crate::store::error::StoreError;
 use crate::store::history::{Flushed, History, SessionEvent};
 use crate::store::lookup::Verdict;
@@ -42,6 +42,9 @@ const DROP_LOG: Duration = Duration::from_secs(1);
 
 /// How many keys are answered before the history has its turn.
 const ROUND: usize = 64;
+
+/// How long writers may have to wait for a round, and for one lookup more.
+const HOLD: Duration = Duration::from_millis(5);
 
 /// The thread's own state.
 pub(super) struct Loop {
@@ -144,20 +147,53 @@ impl Loop {
         timers.into_iter().flatten().min()
     }
 
-    /// Answers the keys that wait, in order. While the database is locked, the first waits for all.
+    /// Answers keys that wait, in order. While the database is locked, the first waits for all; who
+    /// has got hold of it answers what there is.
     fn answer_some(&mut self) {
-        for _ in 0..ROUND {
-            let Some(ask) = self.asks.pop_front() else { return };
-            let patient = ask.asked.elapsed() < PATIENCE;
-            let wait = if patient { ATTEMPT } else { Duration::ZERO };
-            let verdict = self.look_up(&ask.visitor, wait);
-            if patient && verdict.as_ref().is_err_and(StoreError::is_passing) {
-                self.asks.push_front(ask);
-                return;
+        let Some(first) = self.asks.front() else { return };
+        let patient = first.asked.elapsed() < PATIENCE;
+        let wait = if patient { ATTEMPT } else { Duration::ZERO };
+        match self.answer_waiting(wait) {
+            Ok(()) => self.note_health(None),
+            Err(fault) if patient && fault.is_passing() => (),
+            // It has met the first that still waits.
+            Err(fault) => {
+                self.note_health(Some(&fault));
+                if let Some(ask) = self.asks.pop_front() {
+                    self.report(Report::Answer { ticket: ask.ticket, verdict: Err(fault) });
+                }
             }
-            self.note_health(verdict.as_ref().err());
-            self.report(Report::Answer { ticket: ask.ticket, verdict });
         }
+    }
+
+    /// Answers a round of keys, or those in front of a fault. All of them are looked up in one
+    /// transaction: taking the lock on the database costs as much as a lookup, and where others
+    /// write without a pause each turn at reading is hard to get.
+    fn answer_waiting(&mut self, wait: Duration) -> Result<(), StoreError> {
+        let Self { database, lookup, asks, inbox, wake, .. } = self;
+        guarded(database, |database| {
+            let path = database.path().to_owned();
+            let db = database.ready(wait)?;
+            let snapshot = Snapshot::of(db);
+            let snapshot = snapshot.map_err(|error| StoreError::from_sqlite(&path, &error))?;
+            let until = Instant::now() + HOLD;
+            for _ in 0..ROUND {
+                let Some(ask) = asks.front() else { break };
+                let verdict = lookup(snapshot.db(), &path, &ask.visitor);
+                if let Err(fault) = &verdict
+                    && !fault.concerns_one_row()
+                {
+                    return Err(fault.clone());
+                }
+                if let Some(Ask { ticket, .. }) = asks.pop_front() {
+                    report_to(inbox, wake, Report::Answer { ticket, verdict });
+                }
+                if Instant::now() >= until {
+                    break;
+                }
+            }
+            Ok(())
+        })
     }
 
     fn look_up(&mut self, visitor: &Visitor, wait: Duration) -> Result<Verdict, StoreError> {
@@ -334,8 +370,13 @@ impl Loop {
     }
 
     fn report(&self, report: Report) {
-        self.inbox.report(report);
-        (self.wake)();
+        report_to(&self.inbox, &self.wake, report);
+    }
+}
+
+fn report_to(inbox: &Inbox, wake: &Wake, report: Report) {
+    if inbox.report(report) {
+        wake();
     }
 }
 

@@ -91,11 +91,13 @@ impl Scene {
         let admission = admission(1, "benw", KeyDigest::of(b""));
         let event = SessionEvent::Started { tag, admission, at: SystemTime::now() };
         self.thread.record(event).unwrap();
+        self.thread.rouse();
     }
 
     fn stop(&self, tag: SessionTag) {
         let (at, reason) = (SystemTime::now(), EndReason::Closed);
         self.thread.record(SessionEvent::Stopped { tag, at, reason }).unwrap();
+        self.thread.rouse();
     }
 
     fn wait_for_rows(&self, wanted: i64) {

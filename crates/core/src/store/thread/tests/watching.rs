@@ -19,6 +19,7 @@ impl Scene {
             let event = SessionEvent::Started { tag, admission: admission.clone(), at };
             scene.thread.record(event).unwrap();
             scene.thread.watch(tag, admission).unwrap();
+            scene.thread.rouse();
         }
         scene.wait_for_rows(2);
         thread::sleep(A_WHILE); // both are seen
