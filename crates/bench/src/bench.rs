@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
+use crate::processors::Processors;
+
 /// Whatever went wrong, as a sentence: a run that fails says so and ends.
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -15,12 +17,13 @@ pub struct Bench {
     pub quick: bool,
     /// The checkout.
     pub root: PathBuf,
+    pub processors: Processors,
 }
 
 impl Bench {
     pub fn new(quick: bool) -> io::Result<Self> {
         let root = fs::canonicalize(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
-        Ok(Self { quick, root })
+        Ok(Self { quick, root, processors: Processors::divide()? })
     }
 
     /// What "make build" and the tools leave.

@@ -15,6 +15,7 @@ pub mod machine;
 pub mod outcome;
 pub mod peer;
 pub mod process;
+pub mod processors;
 pub mod report;
 pub mod rtmp;
 pub mod statistics;

@@ -193,6 +193,7 @@ fn configuration(
 {user}
 daemon off;
 worker_processes 1;
+{affinity}
 worker_rlimit_nofile 20000;
 pid {dir_text}/nginx.pid;
 error_log {dir_text}/error.log warn;
@@ -219,6 +220,7 @@ http {{
 }}
 ",
         modules = crate::bench::nginx_modules(),
+        affinity = bench.processors.nginx_conf(),
         locations = setup.locations.replace("DIR", &dir_text.to_string()),
     ))
 }

@@ -9,6 +9,7 @@ use std::process::{Child, Command};
 use std::ptr;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Starts a process that is told to end when the thread that started it ends, however that does.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
@@ -16,6 +17,13 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
     // SAFETY: between fork and exec only one system call is made (prctl(2)).
     unsafe { command.pre_exec(die_with_us) };
     command.spawn()
+}
+
+/// Has a command run on these processors.
+pub fn run_on(command: &mut Command, processors: CpuSet) {
+    let move_there = move || Ok(sched_setaffinity(None, &processors)?);
+    // SAFETY: between fork and exec only one system call is made (sched_setaffinity(2)).
+    unsafe { command.pre_exec(move_there) };
 }
 
 /// Opens a TUN device of that name (at most 15 bytes) in the calling thread's network namespace,

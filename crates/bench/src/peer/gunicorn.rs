@@ -23,6 +23,7 @@ pub fn start(bench: &Bench, dir: &Path, database: &Path, address: SocketAddr) ->
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null())
         .stderr(File::create(&log)?);
+    bench.processors.give_all(&mut command);
     // tools/django.sh installs it
     let mut daemon = Daemon::start(&mut command)?;
     let deadline = Instant::now() + Duration::from_secs(60);
