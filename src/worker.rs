@@ -81,6 +81,9 @@ struct Worker {
     store: StoreThread,
     /// Wakes the store thread for what it was told meanwhile, behind the answers of this moment.
     rouse: Posted,
+    /// Looks whether what was asked just now has been answered already: on the same processor the
+    /// store thread may well have run in between.
+    glance: Posted,
     registry: Registry,
     asking: HashMap<u64, Question>,
     streams: streams::Streams,
@@ -163,6 +166,7 @@ pub fn ask(
     let asked = with(|worker| {
         let ticket = worker.number();
         worker.store.ask(ticket, visitor)?;
+        worker.glance.post();
         let attempt = std::mem::take(&mut attempt);
         worker.asking.insert(ticket, Question { asker, asked: Instant::now(), attempt });
         Ok(Ticket(ticket))
@@ -201,6 +205,7 @@ impl Worker {
         let rouse = Posted::new(log, || {
             guard("a word to the store thread", None, || with(|worker| worker.store.rouse()));
         });
+        let glance = Posted::new(log, Answers::woken);
         let _ = store.record(if conf.is_first_cycle() && registry.take_boot() {
             SessionEvent::Boot { at: now }
         } else {
@@ -212,6 +217,7 @@ impl Worker {
         Ok(Worker {
             store,
             rouse,
+            glance,
             registry,
             asking: HashMap::new(),
             streams: streams::Streams::new(log),

@@ -92,6 +92,7 @@ check('kill', sub {
 
 check('fault', sub { }, sub {
     $stagedoor->sql('PRAGMA user_version = 99');
+    select undef, undef, undef, 0.1; # it is looked at 20 times a second
     my ($worker) = $stagedoor->workers(2);
     my $c = $stagedoor->client_on($worker);
     is($c->publish($key)->{code}, 'NetStream.Failed', 'fault: one worker has seen it');

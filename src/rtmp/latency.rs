@@ -10,7 +10,8 @@
 //!
 //! Answers go out at once (TCP_NODELAY), and until the stream is live what arrives is acknowledged
 //! at once (TCP_QUICKACK). The kernel drops the latter whenever an answer is sent, so it is armed
-//! again behind each message, from a posted event.
+//! again behind each message, from a posted event; not behind the one that is to publish, whose
+//! answer comes first.
 
 use std::cell::Cell;
 use std::rc::Weak;
@@ -38,6 +39,7 @@ impl Latency {
             rearm: Posted::new(session.log(), move || {
                 if let Some(publisher) = publisher.upgrade()
                     && publisher.latency.is_setting_up.get()
+                    && publisher.is_idle()
                 {
                     guard("an acknowledgement", (), || session.set_quickack());
                 }

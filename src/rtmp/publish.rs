@@ -188,6 +188,11 @@ impl Publisher {
         self.latency.is_over();
     }
 
+    /// Whether it has asked for nothing that has yet to be answered, and publishes nothing.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(*self.state.borrow(), State::Idle)
+    }
+
     /// Whether what it sends belongs to no stream any more.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.get()

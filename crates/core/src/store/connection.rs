@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -18,6 +18,10 @@ use super::succession::Heir;
 /// How long nothing is added to a log before it is emptied. A busy log is left to SQLite, because
 /// each time it is put into the database every other worker opens that anew, see [`Stamp`].
 const REST: Duration = Duration::from_secs(1);
+
+/// How old what is known of the schema's version may be: another process may migrate the database under
+/// an open connection. The statement that asks takes half as long as a lookup.
+pub(super) const VERSION_AGE: Duration = Duration::from_millis(50);
 
 /// The database of a worker, open or not.
 #[derive(Debug)]
@@ -47,6 +51,8 @@ struct Opened {
     stamp: Stamp,
     side_files: SideFiles,
     mode: Mode,
+    /// When its schema had the version that is expected.
+    expected_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +102,13 @@ impl Database {
                 Opened::at(&self.path, &self.layout, stamp)?
             }
         };
+        let open = self.open.insert(open);
         self.former = None;
-        Ok(&mut self.open.insert(open).db)
+        if open.expected_at.elapsed() >= VERSION_AGE {
+            self.layout.expect_version(&open.db, &self.path)?;
+            open.expected_at = Instant::now();
+        }
+        Ok(&mut open.db)
     }
 
     /// Leaves a database that another one has replaced, and says whether it did. One `stat`.
@@ -184,7 +195,8 @@ impl Opened {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { db, stamp, side_files: SideFiles::of(path), mode })
+        let expected_at = Instant::now();
+        Ok(Self { db, stamp, side_files: SideFiles::of(path), mode, expected_at })
     }
 
     /// Takes leave of a database that another one has replaced: what its log holds goes into its
@@ -227,7 +239,7 @@ impl Opened {
     }
 }
 
-/// What a database holds at one moment: as long as this lives, its connection sees no other.
+/// What a database holds at one moment: as long as this lives, its connection sees nothing else.
 pub(super) struct Snapshot<'db>(&'db Connection);
 
 impl<'db> Snapshot<'db> {
@@ -235,10 +247,6 @@ impl<'db> Snapshot<'db> {
     pub(super) fn of(db: &'db Connection) -> rusqlite::Result<Self> {
         db.prepare_cached("BEGIN")?.execute([])?;
         Ok(Self(db))
-    }
-
-    pub(super) fn db(&self) -> &'db Connection {
-        self.0
     }
 }
 

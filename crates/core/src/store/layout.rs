@@ -52,6 +52,14 @@ impl Layout {
         }
     }
 
+    /// Whether a database that could be asked still has the version that it had.
+    pub(super) fn expect_version(&self, db: &Connection, path: &Path) -> Result<(), StoreError> {
+        match self {
+            Layout::Native => schema::expect_version(db, path),
+            Layout::Foreign(_) => Ok(()), // it has none that is known here
+        }
+    }
+
     /// Whose key this is.
     pub(super) fn look_up(
         &self,

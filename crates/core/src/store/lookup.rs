@@ -5,7 +5,6 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::StoreError;
-use super::schema;
 use crate::key::KeyDigest;
 use crate::username::Username;
 
@@ -27,16 +26,12 @@ const FIND: &str = "SELECT id, username, is_active FROM streamers WHERE key_sha2
 
 pub(super) const STATEMENTS: &[&str] = &[FIND];
 
-/// The lookup in the native schema, about 10 µs.
-///
-/// The version is read each time: another process may migrate the database under an open
-/// connection.
+/// The lookup in the native schema, about 5 µs.
 pub(super) fn native(
     db: &Connection,
     path: &Path,
     digest: &KeyDigest,
 ) -> Result<Verdict, StoreError> {
-    schema::expect_version(db, path)?;
     let found = find(db, digest).map_err(|error| StoreError::from_sqlite(path, &error))?;
     let Some((streamer_id, username, is_active)) = found else { return Ok(Verdict::Unknown) };
     let Ok(username) = Username::parse(&username) else {

@@ -166,7 +166,7 @@ impl Loop {
         }
     }
 
-    /// Answers a round of keys, or those in front of a fault. All of them are looked up in one
+    /// Answers a round of keys, or those in front of a fault. Several are looked up in one
     /// transaction: taking the lock on the database costs as much as a lookup, and where others
     /// write without a pause each turn at reading is hard to get.
     fn answer_waiting(&mut self, wait: Duration) -> Result<(), StoreError> {
@@ -174,12 +174,12 @@ impl Loop {
         guarded(database, |database| {
             let path = database.path().to_owned();
             let db = database.ready(wait)?;
-            let snapshot = Snapshot::of(db);
-            let snapshot = snapshot.map_err(|error| StoreError::from_sqlite(&path, &error))?;
+            let snapshot = (asks.len() > 1).then(|| Snapshot::of(db)).transpose();
+            let _snapshot = snapshot.map_err(|error| StoreError::from_sqlite(&path, &error))?;
             let until = Instant::now() + HOLD;
             for _ in 0..ROUND {
                 let Some(ask) = asks.front() else { break };
-                let verdict = lookup(snapshot.db(), &path, &ask.visitor);
+                let verdict = lookup(db, &path, &ask.visitor);
                 if let Err(fault) = &verdict
                     && !fault.concerns_one_row()
                 {

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::key::KeyDigest;
+use crate::store::connection::VERSION_AGE;
 use crate::store::fixture::{Fixture, QuietServer, admission, visitor};
 use crate::username::Username;
 

@@ -219,6 +219,7 @@ fn brought_to_a_newer_version_under_the_open_connection() {
     let known: i64 =
         scene.fixture.raw().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     version(99);
+    thread::sleep(VERSION_AGE);
     scene.assert_fault(benw, "has version 99, made by a newer Stagedoor");
     scene.fixture.raw().pragma_update(None, "user_version", known).unwrap();
     scene.assert_recovery(benw);

@@ -109,6 +109,7 @@ fn a_fault_that_one_of_two_workers_has_met_keeps_neither_from_leaving() {
     let second = scene.another();
     assert_eq!(answer(&second, benw), allowed("benw"));
     scene.fixture.raw().pragma_update(None, "user_version", 99).unwrap();
+    thread::sleep(VERSION_AGE);
     assert!(matches!(scene.ask(benw), Err(StoreError::NewerVersion { .. })));
     assert_eq!(scene.log().0, Level::Error);
     fs::rename(other.path(), scene.fixture.path()).unwrap();
@@ -124,6 +125,7 @@ fn a_fault_that_one_of_two_workers_has_met_keeps_neither_from_leaving() {
 fn a_worker_that_alone_had_a_fault_leaves_it() {
     let (mut scene, other, benw) = heirs();
     scene.fixture.raw().pragma_update(None, "user_version", 99).unwrap();
+    thread::sleep(VERSION_AGE);
     assert!(matches!(scene.ask(benw), Err(StoreError::NewerVersion { .. })));
     assert!(scene.log_is_full());
     fs::rename(other.path(), scene.fixture.path()).unwrap();
