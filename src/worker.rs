@@ -165,8 +165,9 @@ pub fn ask(
 ) -> Result<Ticket, AskError> {
     let asked = with(|worker| {
         let ticket = worker.number();
-        worker.store.ask(ticket, visitor)?;
         worker.glance.post();
+        worker.store.will_look();
+        worker.store.ask(ticket, visitor)?;
         let attempt = std::mem::take(&mut attempt);
         worker.asking.insert(ticket, Question { asker, asked: Instant::now(), attempt });
         Ok(Ticket(ticket))

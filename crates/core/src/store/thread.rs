@@ -119,7 +119,8 @@ impl StoreThread {
     /// Starts the thread, which opens the database at once and reports if that goes wrong. Where no
     /// thread can be started, that is a report, and [`StoreThread::look_after`] tries again.
     ///
-    /// `wake` is called from the thread when a report is waiting and none was; it must not block. The thread
+    /// `wake` is called from the thread when a report is waiting, none was, and nobody is about to look
+    /// (see [`StoreThread::will_look`]); it must not block. The thread
     /// inherits the caller's signal mask: block all signals around this call and
     /// [`StoreThread::look_after`], as nginx does for its own threads.
     pub fn spawn(settings: Settings, wake: impl Fn() + Send + Sync + 'static) -> Self {
@@ -179,6 +180,12 @@ impl StoreThread {
     /// comes last, behind the answers that clients wait for.
     pub fn rouse(&self) {
         self.inbox.rouse();
+    }
+
+    /// Promises to take the [reports](StoreThread::reports) in a moment, whatever happens: nobody is woken
+    /// for those that are there by then. Never blocks.
+    pub fn will_look(&self) {
+        self.inbox.will_look();
     }
 
     /// The reports that are waiting. Never blocks.

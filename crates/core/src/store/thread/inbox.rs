@@ -45,6 +45,8 @@ struct State {
     /// As many at most as keys were let in.
     changes: Vec<Change>,
     reports: VecDeque<Report>,
+    /// The event loop takes the reports in a moment, without being woken.
+    will_look: bool,
     /// Events that were dropped here, because the thread is stuck in the disk.
     dropped: usize,
     /// Events that were taken by the thread and are not yet in the database.
@@ -103,19 +105,25 @@ impl Inbox {
         Ok(())
     }
 
-    /// Says whether it is the first that waits: whoever takes reports takes all of them, so for the
-    /// others the event loop has been woken.
+    /// Says whether the event loop has to be woken: not for any but the first that waits, because
+    /// whoever takes reports takes all of them, and not when it will look anyway.
     pub(super) fn report(&self, report: Report) -> bool {
         let mut state = self.state();
         if let Report::Answer { ticket, .. } = report {
             state.open.remove(&ticket);
         }
         state.reports.push_back(report);
-        state.reports.len() == 1
+        state.reports.len() == 1 && !state.will_look
+    }
+
+    pub(super) fn will_look(&self) {
+        self.state().will_look = true;
     }
 
     pub(super) fn take_reports(&self) -> VecDeque<Report> {
-        std::mem::take(&mut self.state().reports)
+        let mut state = self.state();
+        state.will_look = false;
+        std::mem::take(&mut state.reports)
     }
 
     /// Takes what there is to do; waits for it until `until`, or, without, as long as it takes.
