@@ -1,5 +1,6 @@
 //! The answer to an HTTP request: its status, its header lines, and a body from memory.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::mem::zeroed;
 use std::ptr;
@@ -55,6 +56,16 @@ impl Request {
 
     /// Gives the answer this header with this one value, in the place of what it had.
     pub fn set_header(self, name: &'static CStr, value: &[u8]) -> Result<(), NoMemory> {
+        self.replace_header(name, self.text(value)?).map(|_| ())
+    }
+
+    /// The same with a value that needs no copy.
+    pub fn set_static_header(
+        self,
+        name: &'static CStr,
+        value: &'static [u8],
+    ) -> Result<(), NoMemory> {
+        let value = ngx_str_t { len: value.len(), data: value.as_ptr().cast_mut() };
         self.replace_header(name, value).map(|_| ())
     }
 
@@ -73,14 +84,14 @@ impl Request {
     /// Sets `Cache-Control`, also for those who look at nginx's own list of them
     /// (`$sent_http_cache_control`, gzip_proxied).
     pub fn set_cache_control(self, value: &[u8]) -> Result<(), NoMemory> {
-        let element = self.replace_header(c"Cache-Control", value)?;
+        let element = self.replace_header(c"Cache-Control", self.text(value)?)?;
         // SAFETY: the request's own list, and an element of its headers.
         unsafe { (*self.as_ptr()).headers_out.cache_control.become_only(element, self.raw().pool) }
     }
 
     /// Sets `Expires`.
     pub fn set_expires(self, value: &[u8]) -> Result<(), NoMemory> {
-        let element = self.replace_header(c"Expires", value)?;
+        let element = self.replace_header(c"Expires", self.text(value)?)?;
         // SAFETY: the request's own.
         unsafe { (*self.as_ptr()).headers_out.expires = element };
         Ok(())
@@ -114,7 +125,7 @@ impl Request {
         etag: &str,
         body: Vec<u8>,
     ) -> Result<ngx_int_t, NoMemory> {
-        let tag = self.replace_header(c"ETag", etag.as_bytes())?;
+        let tag = self.replace_header(c"ETag", self.text(etag.as_bytes())?)?;
         // SAFETY: the request's own; nothing has been sent.
         unsafe {
             (*self.as_ptr()).headers_out.etag = tag;
@@ -162,9 +173,8 @@ impl Request {
     fn replace_header(
         self,
         name: &'static CStr,
-        value: &[u8],
+        value: ngx_str_t,
     ) -> Result<*mut ngx_table_elt_t, NoMemory> {
-        let value = self.text(value)?;
         let mut place: *mut ngx_table_elt_t = ptr::null_mut();
         for element in elements(&self.raw().headers_out.headers) {
             // SAFETY: an element of the answer's headers, which nobody else is looking at.
@@ -192,11 +202,19 @@ impl Request {
     }
 }
 
-/// The date that is `seconds` from now, as HTTP writes it.
+/// The date that is `seconds` from now, as HTTP writes it. Thousands of answers have the same one.
 pub fn http_date(seconds: i64) -> [u8; 29] {
-    let mut date = *b"Mon, 28 Sep 1970 06:00:00 GMT";
-    // SAFETY: nginx writes these 29 bytes (ngx_http_time); its cached time is always there.
-    unsafe { ngx_http_time(date.as_mut_ptr(), (*ngx_cached_time).sec + seconds) };
+    thread_local! {
+        static LAST: Cell<(i64, [u8; 29])> = const { Cell::new((0, *b"Thu, 01 Jan 1970 00:00:00 GMT")) };
+    }
+    // SAFETY: nginx's cached time is always there.
+    let time = unsafe { (*ngx_cached_time).sec } + seconds;
+    let (last, mut date) = LAST.get();
+    if time != last {
+        // SAFETY: nginx writes these 29 bytes (ngx_http_time).
+        unsafe { ngx_http_time(date.as_mut_ptr(), time) };
+        LAST.set((time, date));
+    }
     date
 }
 

@@ -1,16 +1,18 @@
 //! An HTTP request, and what can be asked of it.
 
 use std::ffi::{CStr, c_void};
+use std::mem::needs_drop;
 use std::ptr::{self, NonNull};
 use std::slice;
 
 use nginx_sys::{
     NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_OPTIONS, ngx_http_arg, ngx_http_request_t,
-    ngx_list_part_t, ngx_list_t, ngx_module_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_uint_t,
+    ngx_list_part_t, ngx_list_t, ngx_module_t, ngx_palloc, ngx_pnalloc, ngx_pool_cleanup_add,
+    ngx_str_t, ngx_table_elt_t, ngx_uint_t,
 };
-use ngx::core::Pool;
 use thiserror::Error;
 
+use super::guard::guard;
 use super::log::Log;
 use super::module::OK;
 
@@ -148,8 +150,29 @@ impl Request {
 
     /// Keeps a value until the request's end.
     pub fn keep<'a, T>(self, value: T) -> Option<&'a T> {
-        // SAFETY: the request's own pool; what it gives is null or holds the value.
-        unsafe { Pool::from_ngx_pool(self.raw().pool).allocate(value).as_ref() }
+        const { assert!(align_of::<T>() <= align_of::<usize>()) } // as pools align (ngx_palloc.h)
+        let pool = self.raw().pool;
+        // SAFETY: the request's own pool, whose memory and clean-ups are null or good for the value
+        // until it is destroyed. A clean-up without a handler does nothing.
+        unsafe {
+            let mut cleanup = ptr::null_mut();
+            if needs_drop::<T>() {
+                cleanup = ngx_pool_cleanup_add(pool, 0);
+                if cleanup.is_null() {
+                    return None;
+                }
+            }
+            let place = ngx_palloc(pool, size_of::<T>()).cast::<T>();
+            if place.is_null() {
+                return None;
+            }
+            place.write(value);
+            if let Some(cleanup) = cleanup.as_mut() {
+                cleanup.data = place.cast::<c_void>();
+                cleanup.handler = Some(drop_kept::<T>);
+            }
+            place.as_ref()
+        }
     }
 
     /// Copies a text into the request's pool.
@@ -164,6 +187,11 @@ impl Request {
             Ok(ngx_str_t { len: value.len(), data })
         }
     }
+}
+
+unsafe extern "C" fn drop_kept<T>(value: *mut c_void) {
+    // SAFETY: `Request::keep` put a `T` there, and nobody uses it any more.
+    guard("the end of a request", (), || unsafe { value.cast::<T>().drop_in_place() });
 }
 
 /// The bytes of one of nginx's strings.

@@ -4,7 +4,7 @@
 use stagedoor_core::hls::{self, path};
 
 use super::hls_conf;
-use super::stream::RequestedStream;
+use super::stream::Requested;
 use crate::ffi::phases::{Handler, Outcome};
 use crate::ffi::request::{Method, Request};
 use crate::live;
@@ -25,10 +25,9 @@ impl Handler for Paths {
 
     fn handle(request: Request) -> Outcome {
         let Some(conf) = hls_conf(request) else { return Outcome::GoOn };
-        let path = request.path();
-        if path::classify(path).is_none()
-            || conf.prefix().is_some_and(|prefix| path::escapes(path, prefix))
-        {
+        let Some(requested) = Requested::of(request, conf) else { return Self::FALLBACK };
+        let escapes = |prefix| path::escapes(request.path(), prefix);
+        if requested.format().is_none() || conf.prefix().is_some_and(escapes) {
             return Outcome::Status(NOT_FOUND);
         }
         match request.method() {
@@ -52,12 +51,11 @@ impl Handler for LiveOnly {
         let Some(conf) = hls_conf(request).filter(|conf| conf.requires_live()) else {
             return Outcome::GoOn;
         };
-        let Some(stream) = RequestedStream::of(request, conf) else { return Self::FALLBACK };
-        let now = live::microseconds_since_1970();
-        if hls::is_served(stream.presence(), conf.linger(), now) {
+        let Some(requested) = Requested::of(request, conf) else { return Self::FALLBACK };
+        if hls::is_served(requested.presence(), conf.linger(), live::microseconds_since_1970) {
             return Outcome::GoOn;
         }
-        let name = stream.name().unwrap_or_default();
+        let name = requested.name().unwrap_or_default();
         request.log().info(format_args!("stagedoor: no live stream \"{}\"", name.escape_debug()));
         Outcome::Status(NOT_FOUND)
     }

@@ -4,11 +4,11 @@
 //! answered from memory, before nginx's static module would open the file; everything behind, from
 //! conditional requests and ranges to gzip, then works as on any answer. The file stays as it is.
 
-use stagedoor_core::hls::{endlist, path};
+use stagedoor_core::hls::endlist;
 use stagedoor_core::registry::Presence;
 
 use super::hls_conf;
-use super::stream::RequestedStream;
+use super::stream::Requested;
 use crate::ffi::phases::{Handler, Outcome};
 use crate::ffi::request::{Method, Request};
 
@@ -29,13 +29,12 @@ impl Handler for ClosedPlaylist {
 
 fn closed(request: Request) -> Option<Outcome> {
     let conf = hls_conf(request)?;
-    let format = path::classify(request.path()).filter(|format| format.is_hls_playlist)?;
+    let requested = Requested::of(request, conf)?;
+    let format = requested.format().filter(|format| format.is_hls_playlist)?;
     if !request.is_main() || request.method() != Method::Read {
         return None;
     }
-    let Presence::Ended { .. } = RequestedStream::of(request, conf)?.presence() else {
-        return None;
-    };
+    let Presence::Ended { .. } = requested.presence() else { return None };
     let mut file = request.read_file(MAX_PLAYLIST)?;
     let end = endlist::closing(&file.bytes)?;
     let etag = endlist::etag(file.modified, file.bytes.len());

@@ -2,11 +2,13 @@
 //!
 //! Runs behind nginx's own headers filter, whose `expires` and `add_header` lines it replaces.
 
+use std::borrow::Cow;
+
 use stagedoor_core::hls::cors::{self, Cors};
 use stagedoor_core::hls::freshness::{CacheHeaders, Expires};
-use stagedoor_core::hls::path;
 
 use super::hls_conf;
+use super::stream::Requested;
 use crate::ffi::answer::http_date;
 use crate::ffi::phases::HeaderFilter;
 use crate::ffi::request::{Method, NoMemory, Request};
@@ -19,7 +21,7 @@ pub(super) struct HlsHeaders;
 impl HeaderFilter for HlsHeaders {
     fn edit(request: Request) -> Result<(), NoMemory> {
         let Some(conf) = hls_conf(request).filter(|_| request.is_main()) else { return Ok(()) };
-        let format = path::classify(request.path());
+        let format = Requested::of(request, conf).ok_or(NoMemory)?.format();
         let status = request.status();
         let is_file = request.method() == Method::Read && !request.is_substitute();
         let kind = format.map(|format| format.kind);
@@ -34,7 +36,7 @@ impl HeaderFilter for HlsHeaders {
         }
         let is_preflight = request.method() == Method::Options && status == 204;
         if is_preflight || status == 405 {
-            request.set_header(c"Allow", METHODS)?;
+            request.set_static_header(c"Allow", METHODS)?;
         }
         set_cors(request, conf.cors(), is_preflight)
     }
@@ -57,8 +59,10 @@ fn set_cors(request: Request, cors: &Cors, is_preflight: bool) -> Result<(), NoM
         return Ok(());
     }
     if cors.varies() {
-        let value = cors::vary(request.answer_header(c"Vary"));
-        request.set_header(c"Vary", value.as_bytes())?;
+        match cors::vary(request.answer_header(c"Vary")) {
+            Cow::Borrowed(value) => request.set_static_header(c"Vary", value.as_bytes())?,
+            Cow::Owned(value) => request.set_header(c"Vary", value.as_bytes())?,
+        }
     }
     let Some(origin) = cors.allowed(request.header(c"Origin")) else {
         request.remove_header(c"Access-Control-Allow-Origin");
@@ -66,10 +70,12 @@ fn set_cors(request: Request, cors: &Cors, is_preflight: bool) -> Result<(), NoM
     };
     request.set_header(c"Access-Control-Allow-Origin", origin.as_bytes())?;
     if is_preflight {
-        request.set_header(c"Access-Control-Allow-Methods", METHODS)?;
-        request.set_header(c"Access-Control-Allow-Headers", cors::ALLOWED_HEADERS.as_bytes())?;
-        request.set_header(c"Access-Control-Max-Age", cors::PREFLIGHT_MAX_AGE.as_bytes())
+        request.set_static_header(c"Access-Control-Allow-Methods", METHODS)?;
+        let allowed = cors::ALLOWED_HEADERS.as_bytes();
+        request.set_static_header(c"Access-Control-Allow-Headers", allowed)?;
+        request.set_static_header(c"Access-Control-Max-Age", cors::PREFLIGHT_MAX_AGE.as_bytes())
     } else {
-        request.set_header(c"Access-Control-Expose-Headers", cors::EXPOSED_HEADERS.as_bytes())
+        let exposed = cors::EXPOSED_HEADERS.as_bytes();
+        request.set_static_header(c"Access-Control-Expose-Headers", exposed)
     }
 }

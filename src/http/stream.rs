@@ -1,10 +1,10 @@
-//! Whose stream a request is for, and whether it is live: found once a request, by whoever asks
-//! first, so that all who ask are told the same.
+//! What a request is for: which file, whose stream, and whether that is live. Found once a request, by
+//! whoever asks first, so that all who ask are told the same.
 
 use std::cell::OnceCell;
 use std::ptr;
 
-use stagedoor_core::hls::path;
+use stagedoor_core::hls::path::{self, Format};
 use stagedoor_core::registry::Presence;
 
 use super::conf::HlsConf;
@@ -13,38 +13,56 @@ use crate::core::CoreConf;
 use crate::ffi::request::Request;
 use crate::live;
 
-/// The stream of a request.
+/// The file and the stream of a request. Nothing in it has to be dropped, and its texts are the
+/// request's.
 #[derive(Debug)]
-pub(super) struct RequestedStream {
-    /// What the name was made of: a rewrite changes the path, and may change the location.
-    path: *const [u8],
-    conf: *const HlsConf,
-    name: Option<String>,
+pub(super) struct Requested<'a> {
+    request: Request,
+    /// What the name is made of: a rewrite changes the path, and may change the location.
+    path: &'a [u8],
+    conf: &'a HlsConf,
+    format: Option<Format>,
+    name: OnceCell<Option<&'a str>>,
     presence: OnceCell<Presence>,
 }
 
-impl RequestedStream {
-    /// The stream of `request`, whose location has this configuration; `None` if there is no memory.
-    pub(super) fn of<'a>(request: Request, conf: &HlsConf) -> Option<&'a RequestedStream> {
+impl<'a> Requested<'a> {
+    /// What `request` is for, whose location has this configuration; `None` if there is no memory.
+    pub(super) fn of(request: Request, conf: &'a HlsConf) -> Option<&'a Requested<'a>> {
         // SAFETY: this module attaches nothing else.
-        let known: Option<&RequestedStream> =
+        let known: Option<&Requested<'a>> =
             unsafe { request.attached(&raw const ngx_stagedoor_http_module) };
         if let Some(known) = known.filter(|known| known.is_of(request, conf)) {
             return Some(known);
         }
-        let stream = RequestedStream {
-            path: request.path(),
+        let path = request.path();
+        let requested = Requested {
+            request,
+            path,
             conf,
-            name: name(request, conf),
+            format: path::classify(path),
+            name: OnceCell::new(),
             presence: OnceCell::new(),
         };
         // SAFETY: as above.
-        unsafe { request.attach(&raw const ngx_stagedoor_http_module, stream) }
+        unsafe { request.attach(&raw const ngx_stagedoor_http_module, requested) }
     }
 
-    /// Its name; `None` if the path or `stagedoor_hls_stream` has none.
-    pub(super) fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    /// What the file is; `None` if it is no part of a stream.
+    pub(super) fn format(&self) -> Option<Format> {
+        self.format
+    }
+
+    /// The stream's name; `None` if the path or `stagedoor_hls_stream` has none.
+    pub(super) fn name(&self) -> Option<&'a str> {
+        *self.name.get_or_init(|| {
+            let name = match self.conf.stream() {
+                Some(value) => std::str::from_utf8(value.evaluate(self.request)?).ok()?,
+                None => path::stream(self.path, self.conf.prefix()?, self.format?.kind)?,
+            };
+            // The variable may end up in a header or a log.
+            (!name.is_empty() && !name.contains(char::is_control)).then_some(name)
+        })
     }
 
     /// What the registry knows of it. Without a registry nothing is known of any.
@@ -60,16 +78,4 @@ impl RequestedStream {
     fn is_of(&self, request: Request, conf: &HlsConf) -> bool {
         ptr::eq(self.path, request.path()) && ptr::eq(self.conf, conf)
     }
-}
-
-fn name(request: Request, conf: &HlsConf) -> Option<String> {
-    let name = match conf.stream() {
-        Some(value) => std::str::from_utf8(value.evaluate(request)?).ok()?,
-        None => {
-            let format = path::classify(request.path())?;
-            path::stream(request.path(), conf.prefix()?, format.kind)?
-        }
-    };
-    // The variable may end up in a header or a log.
-    (!name.is_empty() && !name.contains(char::is_control)).then(|| name.to_owned())
 }

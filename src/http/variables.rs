@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use stagedoor_core::registry::Presence;
 
 use super::hls_conf;
-use super::stream::RequestedStream;
+use super::stream::Requested;
 use crate::ffi::request::Request;
 use crate::ffi::variables::Variable;
 
@@ -16,8 +16,8 @@ impl Variable for Stream {
     const NAME: &'static CStr = c"stagedoor_stream";
 
     fn value<'a>(request: Request) -> Option<&'a [u8]> {
-        let stream = RequestedStream::of(request, hls_conf(request)?)?;
-        stream.name().map(str::as_bytes)
+        let requested = Requested::of(request, hls_conf(request)?)?;
+        requested.name().map(str::as_bytes)
     }
 }
 
@@ -28,8 +28,8 @@ impl Variable for Live {
     const NAME: &'static CStr = c"stagedoor_live";
 
     fn value<'a>(request: Request) -> Option<&'a [u8]> {
-        let stream = RequestedStream::of(request, hls_conf(request)?)?;
-        stream.name()?;
-        Some(if stream.presence() == Presence::Live { b"1" } else { b"0" })
+        let requested = Requested::of(request, hls_conf(request)?)?;
+        requested.name()?;
+        Some(if requested.presence() == Presence::Live { b"1" } else { b"0" })
     }
 }

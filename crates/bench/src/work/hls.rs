@@ -36,7 +36,7 @@ const STAGEDOOR: &str = "
     }";
 
 pub fn run(bench: &Bench) -> Result<Outcome> {
-    let (rounds, seconds) = bench.pick((8, 2), (1, 1));
+    let (rounds, seconds) = bench.pick((16, 1), (1, 1));
     let [stock, native] = [(Arrangement::Stock, STOCK), (Arrangement::Native, STAGEDOOR)]
         .map(|(arrangement, locations)| start(bench, arrangement, locations));
     let peers = [stock?, native?];

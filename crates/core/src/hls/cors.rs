@@ -1,5 +1,7 @@
 //! CORS (Fetch standard, "CORS protocol"): which pages may read an answer.
 
+use std::borrow::Cow;
+
 /// What preflights are told a player may ask with. All that a player needs is here: byte ranges,
 /// conditional requests, and a token for `auth_basic` or `auth_request`.
 pub const ALLOWED_HEADERS: &str = "Authorization, If-Modified-Since, If-None-Match, Range";
@@ -69,12 +71,12 @@ impl Cors {
 }
 
 /// `Vary` with `Origin` in it, beside what is there.
-pub fn vary<'a>(present: impl Iterator<Item = &'a [u8]>) -> String {
+pub fn vary<'a>(present: impl Iterator<Item = &'a [u8]>) -> Cow<'static, str> {
     let mut fields: Vec<String> = Vec::new();
     for value in present {
         for field in String::from_utf8_lossy(value).split(',').map(str::trim) {
             if field == "*" {
-                return "*".to_owned();
+                return Cow::Borrowed("*");
             }
             let is_new = fields.iter().all(|known| !known.eq_ignore_ascii_case(field));
             if is_new && !field.is_empty() && !field.eq_ignore_ascii_case("origin") {
@@ -82,8 +84,11 @@ pub fn vary<'a>(present: impl Iterator<Item = &'a [u8]>) -> String {
             }
         }
     }
+    if fields.is_empty() {
+        return Cow::Borrowed("Origin");
+    }
     fields.push("Origin".to_owned());
-    fields.join(", ")
+    Cow::Owned(fields.join(", "))
 }
 
 /// `scheme://host` or `scheme://host:port`, as browsers write it. `null` is none: every sandboxed

@@ -60,10 +60,13 @@ impl Format {
 /// What the file of a path is; `None` for everything that is not part of a stream, for hidden files
 /// and directories, and for names with control characters.
 pub fn classify(path: &[u8]) -> Option<Format> {
-    let names = path.strip_prefix(b"/")?;
-    if names.iter().any(u8::is_ascii_control)
-        || names.split(|&byte| byte == b'/').any(|name| name.is_empty() || name[0] == b'.')
-    {
+    let (b'/', names) = path.split_first()? else { return None };
+    // Without a branch for each byte, several bytes are looked at at once.
+    let is_odd = path.iter().zip(names).fold(false, |is_odd, (&before, &byte)| {
+        let begins = before == b'/';
+        is_odd | byte.is_ascii_control() | (begins & ((byte == b'/') | (byte == b'.')))
+    });
+    if is_odd || path.ends_with(b"/") {
         return None;
     }
     let (_, extension) = split_last(file_name(names), b'.')?;
