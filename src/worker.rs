@@ -40,6 +40,10 @@ use crate::live::{self, Attempt, Registry};
 /// latest; a streamer who comes back is let in at once, because a claim looks by itself.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// How soon the store thread hears of starts and ends. In a storm that is once for hundreds of them: to wake
+/// it takes some microseconds, and it may take the processor from the event loop.
+const ROUSE: Duration = Duration::from_millis(10);
+
 /// How long a worker that ends waits for its last history rows to be written: half of what nginx's
 /// master gives it before it kills (ngx_process_cycle.c).
 const FLUSH: Duration = Duration::from_millis(500);
@@ -79,11 +83,11 @@ struct Question {
 
 struct Worker {
     store: StoreThread,
-    /// Wakes the store thread for what it was told meanwhile, behind the answers of this moment.
-    rouse: Posted,
-    /// Looks whether what was asked just now has been answered already: on the same processor the
-    /// store thread may well have run in between.
-    glance: Posted,
+    /// Wakes the store thread for the keys of this moment, all of them, and looks for their answers: on
+    /// the same processor the thread may well have run in between.
+    inquiry: Posted,
+    /// Wakes it for what it was told besides, if no key comes before that.
+    rouser: Timer,
     registry: Registry,
     asking: HashMap<u64, Question>,
     streams: streams::Streams,
@@ -165,9 +169,8 @@ pub fn ask(
 ) -> Result<Ticket, AskError> {
     let asked = with(|worker| {
         let ticket = worker.number();
-        worker.glance.post();
-        worker.store.will_look();
-        worker.store.ask(ticket, visitor)?;
+        worker.store.put(ticket, visitor)?;
+        worker.inquiry.post();
         let attempt = std::mem::take(&mut attempt);
         worker.asking.insert(ticket, Question { asker, asked: Instant::now(), attempt });
         Ok(Ticket(ticket))
@@ -203,22 +206,29 @@ impl Worker {
             process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()));
         // A worker that starts may stand in for one that died, and with it for one that noticed the
         // death of another but could not write it down.
-        let rouse = Posted::new(log, || {
-            guard("a word to the store thread", None, || with(|worker| worker.store.rouse()));
+        let inquiry = Posted::new(log, || {
+            with(|worker| {
+                worker.store.will_look();
+                worker.store.rouse();
+            });
+            Answers::woken();
         });
-        let glance = Posted::new(log, Answers::woken);
+        let rouse = || {
+            with(|worker| worker.store.rouse());
+        };
+        let rouser = Timer::new(log, rouse).cancelable();
         let _ = store.record(if conf.is_first_cycle() && registry.take_boot() {
             SessionEvent::Boot { at: now }
         } else {
             SessionEvent::Lost { at: now, streams: Vec::new() }
         });
-        rouse.post();
+        store.rouse();
         let sweeper = Timer::new(log, sweep).cancelable().recurring(SWEEP);
         sweeper.set(SWEEP);
         Ok(Worker {
             store,
-            rouse,
-            glance,
+            inquiry,
+            rouser,
             registry,
             asking: HashMap::new(),
             streams: streams::Streams::new(log),
@@ -254,6 +264,13 @@ impl Worker {
         self.store.reports().collect()
     }
 
+    /// The store thread was told something that can wait a moment.
+    fn told(&self) {
+        if !self.rouser.is_set() {
+            self.rouser.set(ROUSE);
+        }
+    }
+
     fn number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
@@ -269,7 +286,7 @@ impl Worker {
             ));
         }
         let _ = self.store.record(SessionEvent::Lost { at: SystemTime::now(), streams });
-        self.rouse.post();
+        self.told();
     }
 }
 

@@ -212,7 +212,7 @@ impl Worker {
             at: UNIX_EPOCH + Duration::from_micros(stream.started_at),
         });
         let _ = self.store.watch(tag, admission.clone());
-        self.rouse.post();
+        self.told();
     }
 
     fn end(&mut self, tag: SessionTag, claim: Claim, reason: EndReason) {
@@ -221,7 +221,7 @@ impl Worker {
         }
         let _ = self.store.unwatch(tag);
         let _ = self.store.record(SessionEvent::Stopped { tag, at: SystemTime::now(), reason });
-        self.rouse.post();
+        self.told();
     }
 
     /// The worker ends, and its streams with it.

@@ -150,8 +150,16 @@ impl StoreThread {
         self.inbox.has_ended()
     }
 
-    /// Asks whose key this is. Never blocks; the answer is a [`Report`].
+    /// Asks whose key this is, and wakes the thread. Never blocks; the answer is a [`Report`].
     pub fn ask(&self, ticket: u64, visitor: Arc<Visitor>) -> Result<(), StoreGone> {
+        self.put(ticket, visitor)?;
+        self.rouse();
+        Ok(())
+    }
+
+    /// The same without waking the thread: several keys that come together are better answered together.
+    /// [Rouse](StoreThread::rouse) it behind the last one.
+    pub fn put(&self, ticket: u64, visitor: Arc<Visitor>) -> Result<(), StoreGone> {
         self.inbox.ask(Ask { ticket, visitor, asked: Instant::now() })
     }
 

@@ -79,8 +79,6 @@ impl Inbox {
         }
         state.open.insert(ask.ticket);
         state.asks.push_back(ask);
-        drop(state);
-        self.rouse();
         Ok(())
     }
 
