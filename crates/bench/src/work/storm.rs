@@ -10,6 +10,7 @@ use crate::crowd::{Crowd, Media, Role};
 use crate::outcome::{Digits, Outcome, Unit};
 use crate::peer::{Arrangement, Peer, Setup};
 use crate::statistics::{quantile, sorted};
+use crate::sys;
 
 const PEERS: [Arrangement; 3] = [Arrangement::Stock, Arrangement::Native, Arrangement::Foreign];
 
@@ -24,7 +25,7 @@ const WATCHED: Duration = Duration::from_secs(2);
 const WATCHED_QUICKLY: Duration = Duration::from_millis(300);
 
 pub fn run(bench: &Bench) -> Result<Outcome> {
-    let (rounds, sizes) = bench.pick((3, [1000, 5000]), (1, [50, 100]));
+    let (rounds, sizes) = bench.pick((5, [1000, 5000]), (1, [50, 100]));
     let mut outcome = Outcome::default();
     for _ in 0..rounds {
         for size in sizes {
@@ -64,6 +65,7 @@ fn storm(
     let is_over = AtomicBool::new(false);
     let (storm, gaps) = thread::scope(|scope| {
         let watcher = scope.spawn(|| {
+            sys::take_precedence()?;
             let seen = early.until(2 * LIMIT, |_| is_over.load(Ordering::Relaxed));
             seen.map(|_| (early.live(), sorted(&early.gaps())))
         });
