@@ -14,6 +14,7 @@ use nginx_sys::{ngx_chain_t, ngx_int_t};
 use stagedoor_core::guard::{self, Danger, Standing};
 use stagedoor_core::throttle::Throttle;
 
+use super::latency;
 use crate::ffi::events::{Events, Handler, NoMemory};
 use crate::ffi::guard::guard;
 use crate::ffi::module::{DONE, ERROR, OK};
@@ -52,6 +53,12 @@ struct Unfinished;
 impl Watch for Unfinished {
     /// As much as a message may outgrow its length by before it is noticed.
     const INTERVAL: u32 = 1 << 16;
+
+    fn begins(session: Session) {
+        if super::is_needed() {
+            latency::handshake_begins(session);
+        }
+    }
 
     fn look(session: Session) -> bool {
         let check = session

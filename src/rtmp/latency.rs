@@ -8,6 +8,10 @@
 //! The server's part of the handshake is two messages, each longer than what fits in a packet on the way
 //! to a distant encoder: the end of the second waits, again, for the ACK of the first, which is a round trip.
 //!
+//! nginx-rtmp answers in pieces: its handshake in two, a `connect` in four. Each is a packet without Nagle's
+//! algorithm, and a packet costs both sides more than all that is in it. What belongs together goes out
+//! together (TCP_CORK), when nginx has handled what it answers.
+//!
 //! Answers go out at once (TCP_NODELAY), and until the stream is live what arrives is acknowledged
 //! at once (TCP_QUICKACK). The kernel drops the latter whenever an answer is sent, so it is armed
 //! again behind each message, from a posted event; not behind the one that is to publish, whose
@@ -31,21 +35,35 @@ use crate::ffi::session::Session;
 pub(super) struct Latency {
     rearm: Posted,
     is_setting_up: Cell<bool>,
+    is_corked: Cell<bool>,
 }
 
 impl Latency {
     pub(super) fn new(session: Session, publisher: Weak<Publisher>) -> Latency {
         Latency {
             rearm: Posted::new(session.log(), move || {
-                if let Some(publisher) = publisher.upgrade()
-                    && publisher.latency.is_setting_up.get()
-                    && publisher.is_idle()
-                {
-                    guard("an acknowledgement", (), || session.set_quickack());
-                }
+                let Some(publisher) = publisher.upgrade() else { return };
+                guard("an acknowledgement", (), || {
+                    let Latency { is_setting_up, is_corked, .. } = &publisher.latency;
+                    if is_corked.take() {
+                        session.set_cork(false);
+                    }
+                    if is_setting_up.get() && publisher.is_idle() {
+                        session.set_quickack();
+                    }
+                });
             }),
             is_setting_up: Cell::new(false),
+            is_corked: Cell::new(false),
         }
+    }
+
+    /// What is sent while nginx handles what has come goes out together.
+    fn cork(&self, session: Session) {
+        if !self.is_corked.replace(true) {
+            session.set_cork(true);
+        }
+        self.rearm.post();
     }
 
     /// The stream is live, or there will be none.
@@ -68,12 +86,25 @@ pub(super) fn handshake_done(session: Session) {
     publisher.latency.is_setting_up.set(true);
 }
 
+/// The client has begun to shake hands, and is about to be answered.
+pub(super) fn handshake_begins(session: Session) {
+    if session.is_incoming()
+        && !session.is_auto_pushed()
+        && Publisher::find(session).is_none()
+        && let Some(publisher) = Publisher::of(session)
+    {
+        publisher.latency.cork(session);
+    }
+}
+
 /// A message of the set-up phase has come, and is about to be answered.
 pub(super) fn message(session: Session) {
-    if let Some(publisher) = Publisher::find(session)
-        && publisher.latency.is_setting_up.get()
-    {
-        publisher.latency.rearm.post();
+    let Some(publisher) = Publisher::find(session) else { return };
+    let latency = &publisher.latency;
+    match latency.is_setting_up.get() {
+        true if !session.has_application() => latency.cork(session),
+        true => latency.rearm.post(),
+        false => {}
     }
 }
 

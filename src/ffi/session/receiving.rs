@@ -15,6 +15,8 @@ use crate::ffi::symbols::symbols;
 pub trait Watch {
     /// How many bytes come between two looks, at most about: a power of two.
     const INTERVAL: u32;
+    /// Bytes of the handshake have come, which nginx-rtmp does not count, or the first ones behind it.
+    fn begins(session: Session);
     /// Says whether the session may go on.
     fn look(session: Session) -> bool;
 }
@@ -72,6 +74,9 @@ unsafe extern "C" fn receive<W: Watch>(
     let session = unsafe { Session::from_raw((*connection).data.cast::<ngx_rtmp_session_t>()) };
     let before = session.bytes_in();
     let after = before.wrapping_add(received as u32);
+    if before == 0 {
+        guard("the beginning of a session", (), || W::begins(session));
+    }
     if before / W::INTERVAL == after / W::INTERVAL
         || guard("a look at what has come", false, || W::look(session))
     {

@@ -34,6 +34,11 @@ impl Session {
         self.set_tcp_option(libc::TCP_NODELAY, on);
     }
 
+    /// Holds what is sent, or lets it go (tcp(7), TCP_CORK).
+    pub fn set_cork(self, on: bool) {
+        self.set_tcp_option(libc::TCP_CORK, on);
+    }
+
     /// Acknowledges what the client sent at once. The kernel forgets it after the next answer
     /// (tcp(7), TCP_QUICKACK).
     pub fn set_quickack(self) {
