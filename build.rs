@@ -46,23 +46,50 @@ fn bind_nginx_rtmp() -> Result<(), String> {
     println!("cargo::rerun-if-changed={}", version.display());
     println!("cargo::rustc-env=STAGEDOOR_NGINX_RTMP_VERSION={}", release(&source));
 
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let relay = relay_configuration(&source, &out)?;
+
     let includes = variable("DEP_NGINX_INCLUDE")?;
     let flags = nginx_defines();
     let bindings = bindgen::Builder::default()
         .header(HEADER)
+        .header(relay.to_string_lossy())
         .clang_args(env::split_paths(&includes).map(|path| include(&path)))
         .clang_arg(include(&source))
         .clang_args(flags.split_whitespace())
         .allowlist_file(format!("{}/.*", regex_escaped(&source.to_string_lossy())))
-        .allowlist_item("ngx_add_channel_event|STAGEDOOR_.*")
+        .allowlist_item("ngx_add_channel_event|STAGEDOOR_.*|ngx_rtmp_relay_app_conf_t")
         .allowlist_recursively(false)
         .raw_line("use nginx_sys::*;")
         .generate_cstr(true)
         .use_core()
         .generate()
         .map_err(|error| format!("nginx-rtmp's headers cannot be bound: {error}"))?;
-    let out = PathBuf::from(variable("OUT_DIR")?).join("rtmp.rs");
+    let out = out.join("rtmp.rs");
     bindings.write_to_file(&out).map_err(|error| format!("{}: {error}", out.display()))
+}
+
+/// The relay module's configuration of an application, which no header declares: a header of its own,
+/// taken out of the source.
+fn relay_configuration(source: &Path, out: &Path) -> Result<PathBuf, String> {
+    const BEGIN: &str = "typedef struct {";
+    const END: &str = "} ngx_rtmp_relay_app_conf_t;";
+    let module = source.join("ngx_rtmp_relay_module.c");
+    println!("cargo::rerun-if-changed={}", module.display());
+    let fault = |path: &Path, error| format!("{}: {error}", path.display());
+    let text = std::fs::read_to_string(&module).map_err(|error| fault(&module, error))?;
+    let declaration = text
+        .split_once(END)
+        .and_then(|(before, _)| Some(format!("{}{END}\n", &before[before.rfind(BEGIN)?..])));
+    let declaration = declaration.ok_or_else(|| {
+        format!(
+            "{} does not declare ngx_rtmp_relay_app_conf_t as nginx-rtmp 1.2 does",
+            module.display()
+        )
+    })?;
+    let header = out.join("ngx_rtmp_relay_app_conf.h");
+    std::fs::write(&header, declaration).map_err(|error| fault(&header, error))?;
+    Ok(header)
 }
 
 /// The release. ngx_rtmp_version.h of 1.2.2 says 1.1.4, so that is what the source was fetched as, or

@@ -16,6 +16,7 @@
 //!                       ├─ claim ─▶ live registry      live.rs, stagedoor_core::registry
 //!                       ▼
 //!                    nginx-rtmp's publish chain, name = username ─▶ live, hls, record, push …
+//!                       │            rtmp/chain.rs     no name twice, no push without a context
 //!                       │
 //!                       ▼
 //!                    close, disconnect, death          rtmp/close.rs, rtmp/publish.rs, worker.rs

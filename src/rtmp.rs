@@ -4,6 +4,7 @@
 //! Publishes are taken at the AMF command, before nginx-rtmp has logged the name or any module of
 //! its publish chain has seen it: the key never gets further than [`publish`].
 
+mod chain;
 mod close;
 mod guard;
 mod latency;
@@ -255,6 +256,7 @@ fn install_in_chains(symbols: &Symbols) {
     unsafe {
         close::install(symbols.close_stream);
         latency::install(symbols.play);
+        chain::install(symbols.publish);
     }
 }
 

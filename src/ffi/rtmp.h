@@ -6,6 +6,8 @@
 #include "ngx_rtmp.h"
 #include "ngx_rtmp_cmd_module.h"
 #include "ngx_rtmp_codec_module.h"
+#include "ngx_rtmp_live_module.h"
+#include "ngx_rtmp_relay_module.h"
 #include "ngx_rtmp_version.h"
 
 /* An expression that bindgen cannot read as a macro. */

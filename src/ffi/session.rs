@@ -2,6 +2,8 @@
 
 pub mod input;
 mod media;
+mod naming;
+mod pushing;
 mod receiving;
 mod socket;
 

@@ -6,12 +6,12 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::OnceLock;
 
-use nginx_sys::{ngx_int_t, ngx_module_t};
+use nginx_sys::{ngx_int_t, ngx_module_t, ngx_str_t};
 use thiserror::Error;
 
 use super::rtmp::{
     ngx_rtmp_close_stream_pt, ngx_rtmp_core_main_conf_t, ngx_rtmp_play_pt, ngx_rtmp_publish_pt,
-    ngx_rtmp_session_t,
+    ngx_rtmp_relay_target_t, ngx_rtmp_session_t,
 };
 
 /// What the module uses of nginx-rtmp.
@@ -23,6 +23,16 @@ pub struct Symbols {
     pub core_module: *mut ngx_module_t,
     /// The codec module, for what it keeps of a session.
     pub codec_module: *mut ngx_module_t,
+    /// The live module, for the streams that it knows.
+    pub live_module: *mut ngx_module_t,
+    /// The relay module, for its configuration and what it keeps of a session.
+    pub relay_module: *mut ngx_module_t,
+    /// Begins to push a stream to another server (ngx_rtmp_relay_module.c).
+    pub relay_push: unsafe extern "C" fn(
+        *mut ngx_rtmp_session_t,
+        *mut ngx_str_t,
+        *mut ngx_rtmp_relay_target_t,
+    ) -> ngx_int_t,
     /// The main configuration that was made last (ngx_rtmp_core_module.c).
     pub main_conf: *mut *mut ngx_rtmp_core_main_conf_t,
     /// Head of the publish chain (ngx_rtmp_cmd_module.h).
@@ -70,12 +80,22 @@ pub fn resolve() -> Result<&'static Symbols, MissingSymbol> {
     if let Some(symbols) = SYMBOLS.get() {
         return Ok(symbols);
     }
-    // SAFETY: the two functions have these signatures in nginx-rtmp's headers (ngx_rtmp.h).
+    // SAFETY: the functions have these signatures in nginx-rtmp's headers (ngx_rtmp.h).
     let found = unsafe {
         Symbols {
             rtmp_module: find(c"ngx_rtmp_module")?.cast(),
             core_module: find(c"ngx_rtmp_core_module")?.cast(),
             codec_module: find(c"ngx_rtmp_codec_module")?.cast(),
+            live_module: find(c"ngx_rtmp_live_module")?.cast(),
+            relay_module: find(c"ngx_rtmp_relay_module")?.cast(),
+            relay_push: std::mem::transmute::<
+                *mut c_void,
+                unsafe extern "C" fn(
+                    *mut ngx_rtmp_session_t,
+                    *mut ngx_str_t,
+                    *mut ngx_rtmp_relay_target_t,
+                ) -> ngx_int_t,
+            >(find(c"ngx_rtmp_relay_push")?),
             main_conf: find(c"ngx_rtmp_core_main_conf")?.cast(),
             publish: find(c"ngx_rtmp_publish")?.cast(),
             close_stream: find(c"ngx_rtmp_close_stream")?.cast(),

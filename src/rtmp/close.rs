@@ -60,6 +60,7 @@ unsafe extern "C" fn closed(
     // SAFETY: nginx-rtmp's own, valid while the session is.
     let session = unsafe { Session::from_raw(session) };
     let has_ended = guard("a stream's end", false, || {
+        session.stop_pushing();
         if let Some(publisher) = Publisher::find(session) {
             publisher.end(publisher.end_reason());
         }
