@@ -91,7 +91,7 @@ ends($encoder, 'a user who was renamed');
 ok(wait_for(sub { shown('charles') eq 'False' }, 5), 'which shows');
 my $client = Test::RTMP->new(app => 'app')->ready();
 is($client->publish($another)->{description}, 'Start publishing', 'the key is good under the new name');
-is(shown('charles'), 'True', 'which shows');
+ok(wait_for(sub { shown('charles') eq 'True' }, 5), 'which shows');
 $client->close();
 ok(wait_for(sub { shown('charles') eq 'False' }, 5), 'until it ends');
 
