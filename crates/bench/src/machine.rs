@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::fs;
 use std::process::Command;
-use std::thread::available_parallelism;
 
 use crate::bench::{Bench, Result, nginx, output};
 
@@ -11,6 +10,7 @@ use crate::bench::{Bench, Result, nginx, output};
 pub fn table(bench: &Bench) -> Result<String> {
     let cpu = fs::read_to_string("/proc/cpuinfo")?;
     let memory = fs::read_to_string("/proc/meminfo")?;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let kilobytes: f64 = field(&memory, "MemTotal").trim_end_matches(" kB").parse()?;
     // nginx-rtmp's own header calls 1.2.2 "1.1.4"
     let rtmp = fs::read_to_string(bench.objs("nginx-rtmp/debian-version"));
@@ -22,9 +22,9 @@ pub fn table(bench: &Bench) -> Result<String> {
         return Err(format!("versions of the site: {site}").into());
     };
     let rows = [
-        ("CPU", format!("{} processors: {}", available_parallelism()?, field(&cpu, "model name"))),
+        ("CPU", format!("{} processors: {}", bench.processors.count(), field(&cpu, "model name"))),
         ("memory", format!("{:.0} GB", kilobytes / 1e6)),
-        ("kernel", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned()),
+        ("kernel", release.split('-').next().unwrap_or_default().to_owned()),
         ("nginx", first_line(&nginx(), "-v")?),
         ("nginx-rtmp", rtmp.map_or("the operator's own".to_owned(), |text| text.trim().to_owned())),
         ("Stagedoor", env!("CARGO_PKG_VERSION").to_owned()),

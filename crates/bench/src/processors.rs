@@ -35,6 +35,11 @@ impl Processors {
         Ok(Self { all, workers })
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.all.count()
+    }
+
     /// The line for the main context of nginx.conf: a mask whose last digit is the first processor.
     pub fn nginx_conf(&self) -> String {
         match self.workers {
