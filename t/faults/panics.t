@@ -28,6 +28,9 @@ my %RUNNING = (
     'an acknowledgement'        => \&begin,
     'a publish'                 => \&begin,
     'an answer'                 => \&begin,
+    'the beginning of a session' => \&begin,
+    q(a publish's preparation)  => \&begin,
+    'a push'                    => \&push_nowhere,
     'a wake-up'                 => \&begin,
     q(a stream's end)           => \&begin_and_close,
     q(a connection's end)       => \&begin_and_vanish,
@@ -53,6 +56,7 @@ my %RUNNING = (
     q(a playlist's end)         => sub { answer('GET', '/hls/other/index.m3u8') },
     q(an answer's headers)      => sub { answer('GET', '/hls/other/x.ts') },
     'a status'                  => sub { answer('GET', '/status') },
+    'the end of a request'      => sub { answer('GET', '/status'); 1 },
 );
 
 my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(5 + keys %RUNNING);
@@ -85,6 +89,13 @@ rtmp {
             stagedoor_duplicate takeover;
             stagedoor_auth_delay 100ms;
         }
+
+        application pushing {
+            live on;
+            stagedoor on;
+            push rtmp://unix:%%TESTDIR%%/nowhere.sock:/live;
+            push_reconnect 200ms;
+        }
     }
 }
 
@@ -113,6 +124,7 @@ $t->write_file('hls/other/x.ts', 'media');
 $t->write_file('hls/other/index.m3u8', "#EXTM3U\n");
 my ($key, $other_key, $lasting_key) = map { $stagedoor->add($_) } qw(benw other lasting);
 
+$t->allow_alert(qr/connect\(\) to unix:\S+ failed/);
 $faults->run();
 
 ###############################################################################
@@ -188,6 +200,14 @@ sub begin_and_close {
     my $c = live($lasting_key);
     $c->close_stream();
     return $c->closed_within(3);
+}
+
+# The push is not tried again; the stream goes on.
+sub push_nowhere {
+    my $c = Test::RTMP->new(app => 'pushing')->ready();
+    my $is_live = $c->publish($lasting_key)->{code} eq 'NetStream.Publish.Start' && !$c->closed_within(0.6);
+    $c->close();
+    return $is_live;
 }
 
 sub begin_and_vanish { live($key)->close(); return 1 }

@@ -121,7 +121,9 @@ unsafe extern "C" fn retry(event: *mut ngx_event_t) {
                 if !is_for_it || is_pushed(context, target) {
                     continue;
                 }
-                let rc = (symbols.relay_push)(session.as_ptr(), &raw mut (*context).name, target);
+                // A copy: nginx-rtmp puts the name into the context anew, from what it is given.
+                let mut name = (*context).name;
+                let rc = (symbols.relay_push)(session.as_ptr(), &raw mut name, target);
                 have_begun &= rc == OK;
             }
             if !have_begun && (*event).timer_set() == 0 {
