@@ -120,7 +120,7 @@ sub fault {
     my $before = $stagedoor->log_lines(text => $line);
     $break->();
     is(publish(), 'NetStream.Failed: Temporarily unavailable, try again', "$name: a publish is refused by each worker");
-    ok(wait_for(sub { $stagedoor->log_lines(level => 'error', text => $line) == $before + @workers }, 1), "$name: each says why, once");
+    ok(wait_for(sub { $stagedoor->log_lines(level => 'error', text => $line) == $before + @workers }, 5), "$name: each says why, once");
 
     my $again = () = again();
     $mend->();
