@@ -131,7 +131,9 @@ is($ffmpeg->wait(15), 0, 'ffmpeg') or diag($ffmpeg->output());
 
 # where it could be seen
 
-my $stat = http_get('/stat');
+# each worker's page has its own streams only
+my $stat = '';
+Test::RTMP::wait_until(sub { $stat .= http_get('/stat'); $stat =~ /<name>benw</ }, 10);
 like($stat, qr{<name>benw</name>}, 'the stat page has the username');
 unlike($stat, qr/\Q$_\E/, 'and not the key') for $key{benw}, $key{zoe}, $token;
 
