@@ -47,18 +47,19 @@ fn bind_nginx_rtmp() -> Result<(), String> {
     println!("cargo::rustc-env=STAGEDOOR_NGINX_RTMP_VERSION={}", release(&source));
 
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let relay = relay_configuration(&source, &out)?;
+    let inner = inner_declarations(&source, &out)?;
 
     let includes = variable("DEP_NGINX_INCLUDE")?;
     let flags = nginx_defines();
     let bindings = bindgen::Builder::default()
         .header(HEADER)
-        .header(relay.to_string_lossy())
+        .header(inner.to_string_lossy())
         .clang_args(env::split_paths(&includes).map(|path| include(&path)))
         .clang_arg(include(&source))
         .clang_args(flags.split_whitespace())
         .allowlist_file(format!("{}/.*", regex_escaped(&source.to_string_lossy())))
-        .allowlist_item("ngx_add_channel_event|STAGEDOOR_.*|ngx_rtmp_relay_app_conf_t")
+        .allowlist_item("ngx_add_channel_event|STAGEDOOR_.*|AES_KEY|aes_key_st")
+        .allowlist_file(regex_escaped(&inner.to_string_lossy()))
         .allowlist_recursively(false)
         .raw_line("use nginx_sys::*;")
         .generate_cstr(true)
@@ -69,27 +70,54 @@ fn bind_nginx_rtmp() -> Result<(), String> {
     bindings.write_to_file(&out).map_err(|error| format!("{}: {error}", out.display()))
 }
 
-/// The relay module's configuration of an application, which no header declares: a header of its own,
-/// taken out of the source.
-fn relay_configuration(source: &Path, out: &Path) -> Result<PathBuf, String> {
-    const BEGIN: &str = "typedef struct {";
-    const END: &str = "} ngx_rtmp_relay_app_conf_t;";
-    let module = source.join("ngx_rtmp_relay_module.c");
-    println!("cargo::rerun-if-changed={}", module.display());
-    let fault = |path: &Path, error| format!("{}: {error}", path.display());
-    let text = std::fs::read_to_string(&module).map_err(|error| fault(&module, error))?;
-    let declaration = text
-        .split_once(END)
-        .and_then(|(before, _)| Some(format!("{}{END}\n", &before[before.rfind(BEGIN)?..])));
-    let declaration = declaration.ok_or_else(|| {
-        format!(
-            "{} does not declare ngx_rtmp_relay_app_conf_t as nginx-rtmp 1.2 does",
-            module.display()
-        )
-    })?;
-    let header = out.join("ngx_rtmp_relay_app_conf.h");
-    std::fs::write(&header, declaration).map_err(|error| fault(&header, error))?;
-    Ok(header)
+/// What no header declares: types that a module of nginx-rtmp keeps to itself, in the order in which the
+/// later ones need the former, and macros that they need.
+const INNER: [(&str, &[&str], &[&str]); 3] = [
+    ("ngx_rtmp_relay_module.c", &[], &["ngx_rtmp_relay_app_conf_t"]),
+    (
+        "hls/ngx_rtmp_hls_module.c",
+        &[],
+        &["ngx_rtmp_hls_frag_t", "ngx_rtmp_hls_variant_t", "ngx_rtmp_hls_ctx_t"],
+    ),
+    (
+        "dash/ngx_rtmp_dash_module.c",
+        &["NGX_RTMP_DASH_MAX_SAMPLES"],
+        &["ngx_rtmp_dash_frag_t", "ngx_rtmp_dash_track_t", "ngx_rtmp_dash_ctx_t"],
+    ),
+];
+
+/// A header with [`INNER`], taken out of the source.
+fn inner_declarations(source: &Path, out: &Path) -> Result<PathBuf, String> {
+    let mut header =
+        String::from("#include \"hls/ngx_rtmp_mpegts.h\"\n#include \"dash/ngx_rtmp_mp4.h\"\n");
+    for (module, macros, types) in INNER {
+        let path = source.join(module);
+        println!("cargo::rerun-if-changed={}", path.display());
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        let missing = |name: &str| {
+            format!("{} does not declare {name} as nginx-rtmp 1.2 does", path.display())
+        };
+        for name in macros {
+            let line = text.lines().find(|line| line.starts_with(&format!("#define {name} ")));
+            header += line.ok_or_else(|| missing(name))?;
+            header.push('\n');
+        }
+        for name in types {
+            header += structure(&text, name).ok_or_else(|| missing(name))?;
+            header.push('\n');
+        }
+    }
+    let path = out.join("ngx_rtmp_inner.h");
+    std::fs::write(&path, header).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+/// The declaration of a structure's type.
+fn structure<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let ending = format!("}} {name};");
+    let end = text.find(&ending)? + ending.len();
+    Some(&text[text[..end].rfind("typedef struct {")?..end])
 }
 
 /// The release. ngx_rtmp_version.h of 1.2.2 says 1.1.4, so that is what the source was fetched as, or

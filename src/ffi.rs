@@ -12,6 +12,7 @@ pub mod guard;
 pub mod hook;
 pub mod listening;
 pub mod location;
+pub mod locks;
 pub mod log;
 mod memory;
 pub mod module;

@@ -6,6 +6,7 @@
 
 mod chain;
 mod close;
+mod files;
 mod guard;
 mod latency;
 mod limit;
@@ -14,6 +15,7 @@ mod publish;
 mod wiping;
 
 use std::ffi::{CStr, c_char, c_void};
+use std::io;
 use std::ptr;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use crate::core::CoreConf;
 use crate::ffi::conf::{Conf, Directive, Mistake, command, once};
 use crate::ffi::events::{Events, NoMemory};
 use crate::ffi::guard::guard;
+use crate::ffi::locks;
 use crate::ffi::log::Log;
 use crate::ffi::module::{CONF_ERROR, CONF_OK, ERROR, NO_COMMAND, OK, module};
 use crate::ffi::previous::Previous;
@@ -200,6 +203,8 @@ enum InstallError {
     NoPublish,
     #[error(transparent)]
     Memory(#[from] NoMemory),
+    #[error("a file in memory for locks cannot be made: {0}")]
+    Locks(io::Error),
 }
 
 /// The handler of `publish` that was there: it serves applications with `stagedoor off`.
@@ -239,6 +244,8 @@ fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
     if !events.take_command("publish", on_publish, &STOCK_PUBLISH) {
         return Err(InstallError::NoPublish);
     }
+    locks::create().map_err(InstallError::Locks)?;
+    files::install(&events, symbols)?;
     wiping::install(&events)?;
     events.add(NGX_RTMP_CONNECT, connected)?;
     events.add(NGX_RTMP_HANDSHAKE_DONE, handshake_done)?;

@@ -12,7 +12,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Nginx;
-use Test::Proc          qw(children is_running);
+use Test::Proc          qw(children cpu_seconds is_running);
 use Test::RTMP;
 use Test::RTMP::Hostile qw(deep hostile resident @OPENINGS @TYPES);
 
@@ -101,20 +101,12 @@ sub dies {
 sub hangs {
     my ($send, $connected) = @_;
     my $worker = worker();
-    my $before = busy($worker);
+    my $before = cpu_seconds($worker);
     my $client = client($send, $connected);
-    my $hangs = Test::RTMP::wait_until(sub { busy($worker) - $before > 1 }, 10);
+    my $hangs = Test::RTMP::wait_until(sub { cpu_seconds($worker) - $before > 1 }, 10);
     kill KILL => $worker;
     Test::RTMP::wait_until(sub { !is_running($worker) }, 5);
     return $hangs;
-}
-
-# Seconds of processor time.
-sub busy {
-    my ($pid) = @_;
-    open my $fh, '<', "/proc/$pid/stat" or return 0;
-    my @fields = split ' ', <$fh> =~ s/.*\) //r;
-    return ($fields[11] + $fields[12]) / 100;
 }
 
 # By more than a message may have (max_message is 1 MB), and the client is still there.

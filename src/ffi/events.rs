@@ -73,6 +73,42 @@ impl Events {
         Ok(())
     }
 
+    /// Puts a handler behind each of those that there are for an event.
+    pub fn add_behind_each(&self, event: u32, handler: Handler) -> Result<(), NoMemory> {
+        // SAFETY: as above; nobody else holds the array.
+        let former = unsafe {
+            let array = &raw mut (*self.0).events[event as usize];
+            let former = (*array).as_slice::<ngx_rtmp_handler_pt>().to_vec();
+            (*array).nelts = 0;
+            former
+        };
+        for stock in former.into_iter().flatten() {
+            self.add(event, stock)?;
+            self.add(event, handler)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the place of the last handler that nginx-rtmp itself has for an event, which is kept.
+    pub fn take_last(
+        &self,
+        event: u32,
+        handler: Handler,
+        stock: &Previous<ngx_rtmp_handler_pt>,
+        symbols: &Symbols,
+    ) {
+        // SAFETY: as above; nobody else holds the array.
+        let handlers =
+            unsafe { (*self.0).events[event as usize].as_slice_mut::<ngx_rtmp_handler_pt>() };
+        let last = handlers.iter_mut().rfind(|handler| {
+            handler.is_some_and(|handler| symbols.is_of_nginx_rtmp(handler as usize))
+        });
+        if let Some(last) = last {
+            // SAFETY: an entry of the table, while modules are set up.
+            unsafe { stock.hook(last, Some(handler)) };
+        }
+    }
+
     /// Adds a handler behind those that other modules have added for a command.
     pub fn add_command(&self, name: ngx_str_t, handler: Handler) -> Result<(), NoMemory> {
         // SAFETY: `amf` is an array of that type, set up before any module's postconfiguration.

@@ -6,6 +6,7 @@ mod naming;
 mod pushing;
 mod receiving;
 mod socket;
+mod writing;
 
 use std::ffi::{CStr, c_void};
 use std::ptr::{self, NonNull};
@@ -22,6 +23,7 @@ use super::rtmp::{
 use super::symbols::symbols;
 
 pub use receiving::Watch;
+pub use writing::{SetAside, Writer};
 
 /// A session. It lives until its connection's pool is destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

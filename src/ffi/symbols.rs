@@ -4,6 +4,7 @@
 //! unloadable before, or without, nginx-rtmp. Looked up late, a missing one is a sentence.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::ptr;
 use std::sync::OnceLock;
 
 use nginx_sys::{ngx_int_t, ngx_module_t, ngx_str_t};
@@ -27,6 +28,12 @@ pub struct Symbols {
     pub live_module: *mut ngx_module_t,
     /// The relay module, for its configuration and what it keeps of a session.
     pub relay_module: *mut ngx_module_t,
+    /// The record module, for what it keeps of a session.
+    pub record_module: *mut ngx_module_t,
+    /// The HLS module, for what it keeps of a session.
+    pub hls_module: *mut ngx_module_t,
+    /// The DASH module, likewise.
+    pub dash_module: *mut ngx_module_t,
     /// Begins to push a stream to another server (ngx_rtmp_relay_module.c).
     pub relay_push: unsafe extern "C" fn(
         *mut ngx_rtmp_session_t,
@@ -59,6 +66,24 @@ unsafe impl Send for Symbols {}
 // SAFETY: as above.
 unsafe impl Sync for Symbols {}
 
+impl Symbols {
+    /// Whether nginx-rtmp's file has a function of this address, which need not have a name there.
+    pub fn is_of_nginx_rtmp(&self, address: usize) -> bool {
+        let own = loaded_at(self.rtmp_module.addr());
+        own.is_some() && loaded_at(address) == own
+    }
+}
+
+/// Where the file was loaded to that an address is in.
+fn loaded_at(address: usize) -> Option<usize> {
+    // SAFETY: the call looks in a table of its own, and writes one such structure.
+    unsafe {
+        let mut found: libc::Dl_info = std::mem::zeroed();
+        let rc = libc::dladdr(ptr::without_provenance(address), &raw mut found);
+        (rc != 0).then(|| found.dli_fbase.addr())
+    }
+}
+
 /// nginx-rtmp is not there, or not the one that is known.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("nginx-rtmp has no symbol \"{0}\"; expected nginx-rtmp 1.2")]
@@ -88,6 +113,9 @@ pub fn resolve() -> Result<&'static Symbols, MissingSymbol> {
             codec_module: find(c"ngx_rtmp_codec_module")?.cast(),
             live_module: find(c"ngx_rtmp_live_module")?.cast(),
             relay_module: find(c"ngx_rtmp_relay_module")?.cast(),
+            record_module: find(c"ngx_rtmp_record_module")?.cast(),
+            hls_module: find(c"ngx_rtmp_hls_module")?.cast(),
+            dash_module: find(c"ngx_rtmp_dash_module")?.cast(),
             relay_push: std::mem::transmute::<
                 *mut c_void,
                 unsafe extern "C" fn(

@@ -3,6 +3,7 @@
 
 use nginx_sys::ngx_int_t;
 
+use super::publish::Publisher;
 use crate::ffi::guard::guard;
 use crate::ffi::module::{ERROR, OK};
 use crate::ffi::previous::Previous;
@@ -37,6 +38,9 @@ unsafe extern "C" fn publish(
             ));
             session.send_error(c"NetStream.Publish.BadName", c"Already publishing");
             return false;
+        }
+        if let Some(publisher) = Publisher::find(session) {
+            publisher.begins();
         }
         session.prepare_pushing(name)
     });

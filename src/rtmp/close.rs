@@ -8,6 +8,7 @@
 
 use nginx_sys::{ngx_chain_t, ngx_int_t};
 
+use super::files;
 use super::publish::Publisher;
 use crate::ffi::events::{Events, NoMemory};
 use crate::ffi::guard::guard;
@@ -45,8 +46,13 @@ unsafe extern "C" fn media(
 ) -> ngx_int_t {
     guard("media", OK, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
-        let publisher = Publisher::find(unsafe { Session::from_raw(session) });
-        if publisher.is_some_and(|publisher| publisher.has_ended()) { DONE } else { OK }
+        let session = unsafe { Session::from_raw(session) };
+        let publisher = Publisher::find(session);
+        if publisher.as_ref().is_some_and(|publisher| publisher.has_ended()) {
+            return DONE;
+        }
+        files::before_media(session, publisher.as_deref());
+        OK
     })
 }
 
@@ -54,20 +60,26 @@ unsafe extern "C" fn closed(
     session: *mut ngx_rtmp_session_t,
     command: *mut ngx_rtmp_close_stream_t,
 ) -> ngx_int_t {
+    // SAFETY: nginx-rtmp's own, valid while the session is.
+    let view = unsafe { Session::from_raw(session) };
+    guard("a stream's last moment", (), || {
+        if let Some(publisher) = Publisher::find(view) {
+            publisher.files.before_close(view);
+        }
+    });
     // The rest of the chain goes first: whoever gets the name next must find its files closed.
     // SAFETY: the very call that nginx-rtmp would have made.
     let result = NEXT.get().map_or(OK, |next| unsafe { next(session, command) });
-    // SAFETY: nginx-rtmp's own, valid while the session is.
-    let session = unsafe { Session::from_raw(session) };
     let has_ended = guard("a stream's end", false, || {
-        session.stop_pushing();
-        if let Some(publisher) = Publisher::find(session) {
+        view.stop_pushing();
+        if let Some(publisher) = Publisher::find(view) {
+            publisher.files.release();
             publisher.end(publisher.end_reason());
         }
         true
     });
     if !has_ended {
-        session.finalize();
+        view.finalize();
     }
     result
 }

@@ -33,6 +33,7 @@ use stagedoor_core::store::thread::EndReason;
 use stagedoor_core::store::{Admission, Visitor};
 use stagedoor_core::username::Username;
 
+use super::files::Files;
 use super::latency::Latency;
 use super::{AppConf, ngx_stagedoor_rtmp_module};
 use crate::core::CoreConf;
@@ -49,6 +50,8 @@ pub(super) struct Publisher {
     me: Weak<Publisher>,
     state: RefCell<State>,
     timer: Timer,
+    /// Those that nginx-rtmp writes of its stream.
+    pub(super) files: Files,
     /// Its set-up phase.
     pub(super) latency: Latency,
     /// Clears the session's buffers, once nginx-rtmp does not look at them.
@@ -138,7 +141,6 @@ pub(super) fn passed_on(session: Session) {
         session.close_stream(); // and with it `end`
     }
     publisher.is_passed_on.set(true);
-    publisher.has_ended.set(false);
 }
 
 impl Publisher {
@@ -158,6 +160,7 @@ impl Publisher {
                         publisher.or_closed("a publish's timer", || publisher.expired());
                     }
                 }),
+                files: Files::default(),
                 latency: Latency::new(session, me.clone()),
                 wiping: Posted::new(session.log(), move || {
                     // SAFETY: nothing is being read while posted events run, and the event goes
@@ -191,6 +194,12 @@ impl Publisher {
     /// Whether it has asked for nothing that has yet to be answered, and publishes nothing.
     pub(super) fn is_idle(&self) -> bool {
         matches!(*self.state.borrow(), State::Idle)
+    }
+
+    /// A stream begins, whoever wants it to: nginx-rtmp's control module has a session publish another
+    /// name, too.
+    pub(super) fn begins(&self) {
+        self.has_ended.set(false);
     }
 
     /// Whether what it sends belongs to no stream any more.
@@ -237,7 +246,6 @@ impl Publisher {
             publish.tag()
         ));
         self.state.replace(State::Live { stream, username: username.clone() });
-        self.has_ended.set(false);
         let agreed = self.session.publish(username.as_str(), publish.kind);
         if !agreed {
             self.session.log().warn(format_args!(
@@ -335,6 +343,7 @@ impl Carrier for Publisher {
 impl Attachment for Publisher {
     fn detached(&self) {
         self.is_detached.set(true);
+        self.files.release();
         self.timer.stop();
         self.latency.is_over();
         self.end(EndReason::Lost);

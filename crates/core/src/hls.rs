@@ -1,10 +1,11 @@
-//! HLS and DASH over HTTP: what a path is, whose stream it belongs to, which headers its answer
-//! gets, and how the playlist of a stream that has ended is closed.
+//! HLS and DASH: what a path is over HTTP, whose stream it belongs to, which headers its answer gets,
+//! and how the playlist of a stream that has ended is closed; which playlists are one file.
 
 pub mod cors;
 pub mod endlist;
 pub mod freshness;
 pub mod path;
+pub mod writer;
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use parent 'Exporter';
 use POSIX       qw(WNOHANG _exit);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(children in_memory is_halted is_running is_shutting_down reap sockets spawn title wait_exit);
+our @EXPORT_OK = qw(children cpu_seconds in_memory is_halted is_running is_shutting_down reap sockets spawn title wait_exit);
 
 # The pids whose parent is the given one.
 sub children {
@@ -38,6 +38,14 @@ sub is_running {
     my ($pid) = @_;
     my $stat = _read("/proc/$pid/stat") // return 0;
     return $stat !~ /\) Z /;
+}
+
+# What it has had of the processors, in seconds.
+sub cpu_seconds {
+    my ($pid) = @_;
+    my $stat = _read("/proc/$pid/stat") // return 0;
+    my @fields = split ' ', $stat =~ s/.*\) //r;
+    return ($fields[11] + $fields[12]) / 100;
 }
 
 # Whether a process was stopped by SIGSTOP; that takes a moment to reach it.

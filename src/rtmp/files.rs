@@ -1,0 +1,238 @@
+//! Who writes the HLS and DASH files of a name: one session, over all workers and applications.
+//!
+//! nginx-rtmp opens them for every session that publishes the name, in each worker: the playlists and
+//! segments of one are replaced by those of the other, and with DASH a worker may read on for good at
+//! the end of a file that the other one has made anew (ngx_rtmp_dash_module.c,
+//! ngx_rtmp_dash_close_fragment). With `stagedoor on` a name has one publisher; here it is what others
+//! publish, or pull from elsewhere in each worker. They go on, and write when the name is free.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use nginx_sys::{ngx_chain_t, ngx_int_t};
+use stagedoor_core::hls::writer::parts;
+use stagedoor_core::throttle::Throttle;
+
+use super::publish::Publisher;
+use crate::ffi::events::{Events, NoMemory};
+use crate::ffi::guard::guard;
+use crate::ffi::locks::Byte;
+use crate::ffi::module::{ERROR, OK};
+use crate::ffi::previous::Previous;
+use crate::ffi::rtmp::{
+    NGX_RTMP_MSG_AUDIO, NGX_RTMP_MSG_VIDEO, ngx_rtmp_handler_pt, ngx_rtmp_header_t,
+    ngx_rtmp_session_t,
+};
+use crate::ffi::session::{Session, SetAside, Writer};
+use crate::ffi::symbols::Symbols;
+
+/// How long after it was refused a name is asked for again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The DASH module's handlers.
+static DASH_AUDIO: Previous<ngx_rtmp_handler_pt> = Previous::new();
+static DASH_VIDEO: Previous<ngx_rtmp_handler_pt> = Previous::new();
+
+/// Stands in for the DASH module, which is the last of nginx-rtmp's to get media
+/// (nginx-rtmp's file `config`). Called before handlers of our own are added.
+pub(super) fn install(events: &Events, symbols: &Symbols) -> Result<(), NoMemory> {
+    events.take_last(NGX_RTMP_MSG_AUDIO, audio, &DASH_AUDIO, symbols);
+    events.take_last(NGX_RTMP_MSG_VIDEO, video, &DASH_VIDEO, symbols);
+    events.add_behind_each(NGX_RTMP_MSG_AUDIO, recorded)?;
+    events.add_behind_each(NGX_RTMP_MSG_VIDEO, recorded)
+}
+
+thread_local! {
+    static WRITTEN: RefCell<HashSet<Byte>> = RefCell::default();
+    static FAILED: RefCell<Throttle> = const { RefCell::new(Throttle::new()) };
+}
+
+/// A playlist that nobody else writes, until the value is dropped.
+#[derive(Debug)]
+struct Claim(Byte);
+
+impl Claim {
+    fn take(byte: Byte) -> Option<Claim> {
+        let is_free = WRITTEN.with_borrow(|written| !written.contains(&byte));
+        (is_free && byte.lock()).then(|| {
+            WRITTEN.with_borrow_mut(|written| written.insert(byte));
+            Claim(byte)
+        })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.unlock();
+        let _ = WRITTEN.try_with(|written| written.borrow_mut().remove(&self.0));
+    }
+}
+
+/// Whether a session writes a module's files.
+#[derive(Debug, Default)]
+enum Hold {
+    /// It is not known of the playlist that the module has, if it has one.
+    #[default]
+    Unknown,
+    /// It does, into the playlist whose path is there in memory.
+    Writes { path: *const u8, _claim: Claim },
+    /// Somebody else does.
+    Waits { kept: SetAside, byte: Byte, since: Instant },
+}
+
+/// The files of a session.
+#[derive(Debug, Default)]
+pub(super) struct Files([RefCell<Hold>; Writer::ALL.len()]);
+
+/// Media has come, which nginx-rtmp's modules have not seen yet.
+pub(super) fn before_media(session: Session, publisher: Option<&Publisher>) {
+    match publisher {
+        Some(publisher) => publisher.files.before_media(session),
+        None if Writer::ALL.into_iter().any(|writer| session.playlist(writer).is_some()) => {
+            if let Some(publisher) = Publisher::of(session) {
+                publisher.files.before_media(session);
+            }
+        }
+        None => {}
+    }
+}
+
+impl Files {
+    fn before_media(&self, session: Session) {
+        for (writer, hold) in Writer::ALL.into_iter().zip(&self.0) {
+            hold.replace(next(session, writer, hold.take()));
+        }
+        lengthen(session);
+    }
+
+    /// The modules are going to close what they have open.
+    pub(super) fn before_close(&self, session: Session) {
+        for (writer, hold) in Writer::ALL.into_iter().zip(&self.0) {
+            match hold.take() {
+                Hold::Waits { kept, .. } => session.put_back(writer, kept),
+                other => drop(hold.replace(other)),
+            }
+        }
+        lengthen(session);
+    }
+
+    /// They have closed it.
+    pub(super) fn release(&self) {
+        self.0.iter().for_each(|hold| drop(hold.take()));
+    }
+}
+
+fn next(session: Session, writer: Writer, hold: Hold) -> Hold {
+    match (hold, session.playlist(writer)) {
+        (Hold::Waits { kept, byte, since }, None) => {
+            if since.elapsed() < PATIENCE {
+                return Hold::Waits { kept, byte, since };
+            }
+            match Claim::take(byte) {
+                Some(claim) => {
+                    session.put_back(writer, kept);
+                    say(session, writer, "is written from here on, as the other stream has ended");
+                    let path = session.playlist(writer).map_or(std::ptr::null(), <[u8]>::as_ptr);
+                    Hold::Writes { path, _claim: claim }
+                }
+                None => Hold::Waits { kept, byte, since: Instant::now() },
+            }
+        }
+        (Hold::Writes { path, _claim }, Some(playlist)) if path == playlist.as_ptr() => {
+            Hold::Writes { path, _claim }
+        }
+        (former, Some(playlist)) => {
+            drop(former);
+            let Some(byte) = Byte::of(parts(playlist)) else { return Hold::Unknown };
+            if let Some(claim) = Claim::take(byte) {
+                return Hold::Writes { path: playlist.as_ptr(), _claim: claim };
+            }
+            let Some(kept) = session.set_aside(writer) else { return Hold::Unknown };
+            say(session, writer, "is not written: another stream writes files of that name");
+            Hold::Waits { kept, byte, since: Instant::now() }
+        }
+        (_, None) => Hold::Unknown,
+    }
+}
+
+fn say(session: Session, writer: Writer, what: &str) {
+    let app = session.app();
+    session.log().warn(format_args!("stagedoor: {writer} {what}, app: \"{app}\""));
+}
+
+fn lengthen(session: Session) {
+    if let Err(error) = session.lengthen_tracks() {
+        let app = session.app();
+        warn(session, format_args!("stagedoor: DASH cannot be written: {error}, app: \"{app}\""));
+    }
+}
+
+unsafe extern "C" fn audio(
+    session: *mut ngx_rtmp_session_t,
+    header: *mut ngx_rtmp_header_t,
+    message: *mut ngx_chain_t,
+) -> ngx_int_t {
+    // SAFETY: as nginx-rtmp called this.
+    unsafe { dash(&DASH_AUDIO, session, header, message) }
+}
+
+unsafe extern "C" fn video(
+    session: *mut ngx_rtmp_session_t,
+    header: *mut ngx_rtmp_header_t,
+    message: *mut ngx_chain_t,
+) -> ngx_int_t {
+    // SAFETY: as nginx-rtmp called this.
+    unsafe { dash(&DASH_VIDEO, session, header, message) }
+}
+
+/// A stream of which no DASH can be written goes on: nginx-rtmp would end it, where it goes on without
+/// HLS and recordings.
+///
+/// # Safety
+///
+/// The arguments are those of a handler that nginx-rtmp has called.
+unsafe fn dash(
+    handler: &Previous<ngx_rtmp_handler_pt>,
+    session: *mut ngx_rtmp_session_t,
+    header: *mut ngx_rtmp_header_t,
+    message: *mut ngx_chain_t,
+) -> ngx_int_t {
+    // SAFETY: the very call that nginx-rtmp would have made.
+    let result = handler.get().map_or(OK, |stock| unsafe { stock(session, header, message) });
+    if result != ERROR {
+        return result;
+    }
+    guard("media that is not written", OK, || {
+        // SAFETY: nginx-rtmp's own, valid while the session is.
+        let session = unsafe { Session::from_raw(session) };
+        let app = session.app();
+        warn(session, format_args!("stagedoor: DASH cannot be written, app: \"{app}\""));
+        OK
+    })
+}
+
+/// Behind each module, as the next one may open a file.
+unsafe extern "C" fn recorded(
+    session: *mut ngx_rtmp_session_t,
+    _header: *mut ngx_rtmp_header_t,
+    _message: *mut ngx_chain_t,
+) -> ngx_int_t {
+    guard("a recording", OK, || {
+        // SAFETY: nginx-rtmp's own, valid while the session is.
+        let session = unsafe { Session::from_raw(session) };
+        if session.forget_closed_recordings() {
+            let app = session.app();
+            session.log().warn(format_args!(
+                "stagedoor: a recording ends, as it cannot be written, app: \"{app}\""
+            ));
+        }
+        OK
+    })
+}
+
+fn warn(session: Session, line: std::fmt::Arguments<'_>) {
+    if FAILED.with_borrow_mut(|throttle| throttle.admit(Instant::now())).is_some() {
+        session.log().warn(line);
+    }
+}
