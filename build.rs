@@ -72,17 +72,23 @@ fn bind_nginx_rtmp() -> Result<(), String> {
 
 /// What no header declares: types that a module of nginx-rtmp keeps to itself, in the order in which the
 /// later ones need the former, and macros that they need.
-const INNER: [(&str, &[&str], &[&str]); 3] = [
-    ("ngx_rtmp_relay_module.c", &[], &["ngx_rtmp_relay_app_conf_t"]),
+const INNER: [(&str, &[&str], &[&str]); 5] = [
+    ("ngx_rtmp_relay_module.c", &[], &["} ngx_rtmp_relay_app_conf_t"]),
+    ("ngx_rtmp_auto_push_module.c", &[], &["struct ngx_rtmp_auto_push_ctx_s"]),
+    (
+        "ngx_rtmp_netcall_module.c",
+        &[],
+        &["} ngx_rtmp_netcall_session_t", "} ngx_rtmp_netcall_ctx_t"],
+    ),
     (
         "hls/ngx_rtmp_hls_module.c",
         &[],
-        &["ngx_rtmp_hls_frag_t", "ngx_rtmp_hls_variant_t", "ngx_rtmp_hls_ctx_t"],
+        &["} ngx_rtmp_hls_frag_t", "} ngx_rtmp_hls_variant_t", "} ngx_rtmp_hls_ctx_t"],
     ),
     (
         "dash/ngx_rtmp_dash_module.c",
         &["NGX_RTMP_DASH_MAX_SAMPLES"],
-        &["ngx_rtmp_dash_frag_t", "ngx_rtmp_dash_track_t", "ngx_rtmp_dash_ctx_t"],
+        &["} ngx_rtmp_dash_frag_t", "} ngx_rtmp_dash_track_t", "} ngx_rtmp_dash_ctx_t"],
     ),
 ];
 
@@ -96,6 +102,7 @@ fn inner_declarations(source: &Path, out: &Path) -> Result<PathBuf, String> {
         let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("{}: {error}", path.display()))?;
         let missing = |name: &str| {
+            let name = name.trim_start_matches("} ");
             format!("{} does not declare {name} as nginx-rtmp 1.2 does", path.display())
         };
         for name in macros {
@@ -113,11 +120,15 @@ fn inner_declarations(source: &Path, out: &Path) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// The declaration of a structure's type.
+/// A structure's declaration, told by how it begins or, if it has a type's name only, by how it ends.
 fn structure<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let ending = format!("}} {name};");
-    let end = text.find(&ending)? + ending.len();
-    Some(&text[text[..end].rfind("typedef struct {")?..end])
+    if name.starts_with('}') {
+        let ending = format!("{name};");
+        let end = text.find(&ending)? + ending.len();
+        return Some(&text[text[..end].rfind("typedef struct")?..end]);
+    }
+    let text = &text[text.find(&format!("{name} {{"))?..];
+    Some(&text[..text.find("};")? + 2])
 }
 
 /// The release. ngx_rtmp_version.h of 1.2.2 says 1.1.4, so that is what the source was fetched as, or

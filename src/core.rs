@@ -195,7 +195,9 @@ impl Directive for Timeout {
     }
 }
 
-unsafe extern "C" fn init_process(_cycle: *mut ngx_cycle_t) -> ngx_int_t {
+unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx hands the process's own cycle over.
+    unsafe { listening::part_copies(cycle) };
     // A worker that cannot start its store still serves HLS, and refuses publishes.
     let Some(conf) = CoreConf::current().filter(|conf| conf.is_needed()) else { return OK };
     let has_started = guard("a worker's start", false, || {

@@ -28,6 +28,10 @@ pub struct Symbols {
     pub live_module: *mut ngx_module_t,
     /// The relay module, for its configuration and what it keeps of a session.
     pub relay_module: *mut ngx_module_t,
+    /// The module that pushes streams to other workers, for what it keeps of a session.
+    pub auto_push_module: *mut ngx_module_t,
+    /// The netcall module, likewise.
+    pub netcall_module: *mut ngx_module_t,
     /// The record module, for what it keeps of a session.
     pub record_module: *mut ngx_module_t,
     /// The HLS module, for what it keeps of a session.
@@ -113,6 +117,8 @@ pub fn resolve() -> Result<&'static Symbols, MissingSymbol> {
             codec_module: find(c"ngx_rtmp_codec_module")?.cast(),
             live_module: find(c"ngx_rtmp_live_module")?.cast(),
             relay_module: find(c"ngx_rtmp_relay_module")?.cast(),
+            auto_push_module: find(c"ngx_rtmp_auto_push_index_module")?.cast(),
+            netcall_module: find(c"ngx_rtmp_netcall_module")?.cast(),
             record_module: find(c"ngx_rtmp_record_module")?.cast(),
             hls_module: find(c"ngx_rtmp_hls_module")?.cast(),
             dash_module: find(c"ngx_rtmp_dash_module")?.cast(),

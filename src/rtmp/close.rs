@@ -62,10 +62,10 @@ unsafe extern "C" fn closed(
 ) -> ngx_int_t {
     // SAFETY: nginx-rtmp's own, valid while the session is.
     let view = unsafe { Session::from_raw(session) };
-    guard("a stream's last moment", (), || {
-        if let Some(publisher) = Publisher::find(view) {
-            publisher.files.before_close(view);
-        }
+    let is_half_begun = guard("a stream's last moment", false, || {
+        let Some(publisher) = Publisher::find(view) else { return false };
+        publisher.files.before_close(view);
+        publisher.has_stream() && view.awaits_callback()
     });
     // The rest of the chain goes first: whoever gets the name next must find its files closed.
     // SAFETY: the very call that nginx-rtmp would have made.
@@ -78,7 +78,8 @@ unsafe extern "C" fn closed(
         }
         true
     });
-    if !has_ended {
+    // What is still to be answered would begin the stream, behind its end.
+    if is_half_begun || !has_ended {
         view.finalize();
     }
     result

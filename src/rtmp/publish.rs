@@ -59,8 +59,8 @@ pub(super) struct Publisher {
     /// nginx-rtmp joins a session to one stream, as its player or its publisher
     /// (ngx_rtmp_live_module.c, ngx_rtmp_live_join): a player's publish would go nowhere.
     is_playing: Cell<bool>,
-    /// It has a stream that nginx-rtmp let in, in an application that wants no key.
-    is_passed_on: Cell<bool>,
+    /// nginx-rtmp has been told of a stream of it, and not of the stream's end.
+    has_stream: Cell<bool>,
     /// A stream of it has ended, and no other has begun.
     has_ended: Cell<bool>,
     is_detached: Cell<bool>,
@@ -137,10 +137,9 @@ pub(super) fn received(session: Session, conf: &AppConf, message: *mut ngx_chain
 /// (ngx_rtmp_hls_module.c, ngx_rtmp_hls_publish): that one ends first.
 pub(super) fn passed_on(session: Session) {
     let Some(publisher) = Publisher::of(session) else { return };
-    if publisher.is_passed_on.get() {
+    if publisher.has_stream() {
         session.close_stream(); // and with it `end`
     }
-    publisher.is_passed_on.set(true);
 }
 
 impl Publisher {
@@ -168,7 +167,7 @@ impl Publisher {
                     unsafe { session.wipe_handled_input() };
                 }),
                 is_playing: Cell::new(false),
-                is_passed_on: Cell::new(false),
+                has_stream: Cell::new(false),
                 has_ended: Cell::new(false),
                 is_detached: Cell::new(false),
                 stopping: Cell::new(None),
@@ -199,7 +198,13 @@ impl Publisher {
     /// A stream begins, whoever wants it to: nginx-rtmp's control module has a session publish another
     /// name, too.
     pub(super) fn begins(&self) {
+        self.has_stream.set(true);
         self.has_ended.set(false);
+    }
+
+    /// Whether one has begun, and not ended.
+    pub(super) fn has_stream(&self) -> bool {
+        self.has_stream.get()
     }
 
     /// Whether what it sends belongs to no stream any more.

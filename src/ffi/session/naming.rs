@@ -8,7 +8,9 @@
 use nginx_sys::ngx_hash_key;
 
 use super::Session;
-use crate::ffi::rtmp::{ngx_rtmp_live_app_conf_t, ngx_rtmp_live_stream_t};
+use crate::ffi::rtmp::{
+    ngx_rtmp_live_app_conf_t, ngx_rtmp_live_ctx_t, ngx_rtmp_live_stream_t, ngx_rtmp_netcall_ctx_t,
+};
 use crate::ffi::symbols::symbols;
 
 impl Session {
@@ -18,6 +20,30 @@ impl Session {
         self.is_incoming()
             && self.raw().auto_pushed() == 0
             && self.stream_of(name).is_some_and(|stream| stream.publishing() != 0)
+    }
+
+    /// The name that the live module has of the session's stream, once it is live: another one than
+    /// the client's where `on_publish` has renamed it.
+    pub fn live_name<'a>(self) -> Option<&'a [u8]> {
+        // SAFETY: the live module's own, as its header declares it; it lives while the session is
+        // joined to it.
+        let stream = unsafe {
+            let joined = self.place(symbols()?.live_module).read();
+            joined.cast::<ngx_rtmp_live_ctx_t>().as_ref()?.stream.as_ref()?
+        };
+        stream.name.split(|&byte| byte == 0).next()
+    }
+
+    /// Whether a callback of nginx-rtmp's, such as `on_publish`, is still to be answered. The rest of
+    /// the publish chain waits for that (ngx_rtmp_notify_module.c, ngx_rtmp_notify_publish_handle),
+    /// and goes on then, whether the stream was closed meanwhile or not.
+    pub fn awaits_callback(self) -> bool {
+        let Some(symbols) = symbols() else { return false };
+        // SAFETY: what the netcall module keeps of the session, or null.
+        let kept = unsafe {
+            self.place(symbols.netcall_module).read().cast::<ngx_rtmp_netcall_ctx_t>().as_ref()
+        };
+        kept.is_some_and(|kept| !kept.cs.is_null())
     }
 
     fn stream_of<'a>(self, name: &[u8]) -> Option<&'a ngx_rtmp_live_stream_t> {

@@ -1,23 +1,28 @@
-//! Pushing a stream to other servers, as nginx-rtmp's relay module does it.
+//! Pushing a stream to other servers, as nginx-rtmp's relay module does it, and to other workers.
 //!
-//! It keeps a context for a session that pushes, but makes it only once a push has begun. When the first
-//! one of a stream cannot, because nothing listens there on this host, or there is no descriptor or
+//! The module keeps a context for a session that pushes, but makes it only once a push has begun. When the
+//! first one of a stream cannot, because nothing listens there on this host, or there is no descriptor or
 //! connection left, it sets the timer of a context that is not there (ngx_rtmp_relay_module.c,
 //! ngx_rtmp_relay_publish), and the worker is gone. So the session has the context before that.
+//!
+//! At the end of a stream the module leaves in the context what is not there any more: the name, the pushes,
+//! and what was behind it in the table of names (ngx_rtmp_relay_close). With the session's next stream it
+//! walks freed memory, or a list without an end. So the context is as new then.
 
 use std::ffi::c_void;
 use std::ptr;
 
 use nginx_sys::{
-    ngx_add_timer, ngx_del_timer, ngx_event_t, ngx_pcalloc, ngx_pnalloc, ngx_pool_cleanup_add,
-    ngx_str_t,
+    ngx_add_timer, ngx_del_timer, ngx_event_t, ngx_hash_key, ngx_pcalloc, ngx_pnalloc,
+    ngx_pool_cleanup_add, ngx_str_t,
 };
 
 use super::Session;
 use crate::ffi::guard::guard;
 use crate::ffi::module::OK;
 use crate::ffi::rtmp::{
-    ngx_rtmp_relay_app_conf_t, ngx_rtmp_relay_ctx_t, ngx_rtmp_relay_target_t, ngx_rtmp_session_t,
+    ngx_rtmp_auto_push_ctx_s, ngx_rtmp_relay_app_conf_t, ngx_rtmp_relay_ctx_t,
+    ngx_rtmp_relay_target_t, ngx_rtmp_session_t,
 };
 use crate::ffi::symbols::symbols;
 
@@ -38,6 +43,7 @@ impl Session {
             }
             let context = place.read().cast::<ngx_rtmp_relay_ctx_t>();
             if (*context).publish.is_null() {
+                self.begin_context(context);
                 let data = ngx_pnalloc(self.connection().pool, name.len().max(1)).cast::<u8>();
                 if data.is_null() {
                     return false;
@@ -46,19 +52,52 @@ impl Session {
                 (*context).name = ngx_str_t { len: name.len(), data };
             }
         }
+        self.prepare_pull(name);
         true
     }
 
-    /// The stream has ended: no push of it is tried again. nginx-rtmp does this where one had begun.
-    pub fn stop_pushing(self) {
-        let Some(place) = self.relay_place() else { return };
-        // SAFETY: as above; the event is nginx-rtmp's own, or ours.
+    /// A name that is being pulled when its publisher comes: the pushes are attached to the pull, whose
+    /// timer is set when one of them ends, and has no handler (ngx_rtmp_relay_module.c,
+    /// ngx_rtmp_relay_create, ngx_rtmp_relay_close).
+    fn prepare_pull(self, name: &[u8]) {
+        let Some(conf) = self.relay_conf().filter(|conf| !conf.ctx.is_null()) else { return };
+        let Some(buckets) = usize::try_from(conf.nbuckets).ok().filter(|&n| n > 0) else { return };
+        // SAFETY: the module keeps so many lists of its contexts, by the hash of their names, and
+        // their sessions live.
         unsafe {
-            if let Some(context) = place.read().cast::<ngx_rtmp_relay_ctx_t>().as_mut()
+            let hash = ngx_hash_key(name.as_ptr().cast_mut(), name.len());
+            let mut next = conf.ctx.add(hash % buckets).read();
+            while let Some(context) = next.as_mut() {
+                if context.push_evt.handler.is_none() && !context.session.is_null() {
+                    context.push_evt.handler = Some(nothing);
+                    context.push_evt.data = context.session.cast::<c_void>();
+                    context.push_evt.log = (*(*context.session).connection).log;
+                }
+                next = context.next;
+            }
+        }
+    }
+
+    /// The stream has ended: no push of it is tried again, and nothing is left of it.
+    pub fn stop_pushing(self) {
+        let Some(symbols) = symbols() else { return };
+        // SAFETY: what the modules keep of the session, or null. Their events are theirs, or ours, and
+        // another client's end may set the second one, which nginx-rtmp clears with the next publish
+        // (ngx_rtmp_auto_push_module.c, ngx_rtmp_auto_push_publish).
+        unsafe {
+            let relay = self.place(symbols.relay_module).read().cast::<ngx_rtmp_relay_ctx_t>();
+            if let Some(context) = relay.as_mut()
                 && context.publish.is_null()
-                && context.push_evt.timer_set() != 0
+                && !self.is_relay()
             {
-                ngx_del_timer(&raw mut context.push_evt);
+                stop_timer(&raw mut context.push_evt);
+                context.play = ptr::null_mut();
+                context.next = ptr::null_mut();
+                context.name = ngx_str_t::default();
+            }
+            let auto_push = self.place(symbols.auto_push_module).read();
+            if let Some(context) = auto_push.cast::<ngx_rtmp_auto_push_ctx_s>().as_mut() {
+                stop_timer(&raw mut context.push_evt);
             }
         }
     }
@@ -72,13 +111,20 @@ impl Session {
             let cleanup = ngx_pool_cleanup_add(pool, 0).as_mut()?;
             let context = ngx_pcalloc(pool, size_of::<ngx_rtmp_relay_ctx_t>());
             let context = context.cast::<ngx_rtmp_relay_ctx_t>().as_mut()?;
-            context.session = self.as_ptr();
-            context.push_evt.data = self.as_ptr().cast::<c_void>();
-            context.push_evt.log = self.connection().log;
-            context.push_evt.handler = Some(retry);
             cleanup.data = ptr::from_mut(context).cast::<c_void>();
             cleanup.handler = Some(forget);
             Some(context)
+        }
+    }
+
+    /// What is the same for each stream of the session.
+    unsafe fn begin_context(self, context: *mut ngx_rtmp_relay_ctx_t) {
+        // SAFETY: the session's context, of which the relay module has no push.
+        unsafe {
+            (*context).session = self.as_ptr();
+            (*context).push_evt.data = self.as_ptr().cast::<c_void>();
+            (*context).push_evt.log = self.connection().log;
+            (*context).push_evt.handler = Some(retry);
         }
     }
 
@@ -117,12 +163,13 @@ unsafe extern "C" fn retry(event: *mut ngx_event_t) {
             let mut have_begun = true;
             for &target in session.targets() {
                 let wanted = (*target).name.as_bytes();
-                let is_for_it = wanted.is_empty() || wanted == (*context).name.as_bytes();
+                // Not the context's own name: nginx-rtmp writes that anew from what it is given.
+                let name = session.live_name().unwrap_or((*context).name.as_bytes());
+                let is_for_it = wanted.is_empty() || wanted == name;
                 if !is_for_it || is_pushed(context, target) {
                     continue;
                 }
-                // A copy: nginx-rtmp puts the name into the context anew, from what it is given.
-                let mut name = (*context).name;
+                let mut name = ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() };
                 let rc = (symbols.relay_push)(session.as_ptr(), &raw mut name, target);
                 have_begun &= rc == OK;
             }
@@ -153,10 +200,20 @@ unsafe fn is_pushed(
     false
 }
 
+/// A pull's timer: it is pulled again when somebody wants to play it.
+unsafe extern "C" fn nothing(_event: *mut ngx_event_t) {}
+
 unsafe extern "C" fn forget(context: *mut c_void) {
     // SAFETY: a context of `new_context`, in a pool that is being destroyed.
+    unsafe { stop_timer(&raw mut (*context.cast::<ngx_rtmp_relay_ctx_t>()).push_evt) };
+}
+
+/// # Safety
+///
+/// The event is there, and no timer of its is set that nginx does not know of.
+unsafe fn stop_timer(event: *mut ngx_event_t) {
+    // SAFETY: as promised by the caller.
     unsafe {
-        let event = &raw mut (*context.cast::<ngx_rtmp_relay_ctx_t>()).push_evt;
         if (*event).timer_set() != 0 {
             ngx_del_timer(event);
         }

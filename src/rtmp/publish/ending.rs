@@ -86,7 +86,7 @@ impl Publisher {
     pub(in crate::rtmp) fn end(&self, reason: EndReason) {
         self.is_playing.set(false);
         let state = self.state.take();
-        if self.is_passed_on.take() || matches!(state, State::Live { .. }) {
+        if self.has_stream.take() {
             self.has_ended.set(true);
         }
         match state {
