@@ -1,7 +1,7 @@
 //! What a request is for: which file, whose stream, and whether that is live. Found once a request, by
 //! whoever asks first, so that all who ask are told the same.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::ptr;
 
 use stagedoor_core::hls::path::{self, Format};
@@ -22,8 +22,17 @@ pub(super) struct Requested<'a> {
     path: &'a [u8],
     conf: &'a HlsConf,
     format: Option<Format>,
-    name: OnceCell<Option<&'a str>>,
-    presence: OnceCell<Presence>,
+    name: Cell<Name<'a>>,
+    presence: Cell<Option<Presence>>,
+}
+
+/// The name of a request's stream.
+#[derive(Clone, Copy, Debug)]
+enum Name<'a> {
+    Unknown,
+    /// It is being found out: a value that asks for it while it is made has none to go by.
+    Asked,
+    Known(Option<&'a str>),
 }
 
 impl<'a> Requested<'a> {
@@ -41,8 +50,8 @@ impl<'a> Requested<'a> {
             path,
             conf,
             format: path::classify(path),
-            name: OnceCell::new(),
-            presence: OnceCell::new(),
+            name: Cell::new(Name::Unknown),
+            presence: Cell::new(None),
         };
         // SAFETY: as above.
         unsafe { request.attach(&raw const ngx_stagedoor_http_module, requested) }
@@ -55,24 +64,42 @@ impl<'a> Requested<'a> {
 
     /// The stream's name; `None` if the path or `stagedoor_hls_stream` has none.
     pub(super) fn name(&self) -> Option<&'a str> {
-        *self.name.get_or_init(|| {
-            let name = match self.conf.stream() {
-                Some(value) => std::str::from_utf8(value.evaluate(self.request)?).ok()?,
-                None => path::stream(self.path, self.conf.prefix()?, self.format?.kind)?,
-            };
-            // The variable may end up in a header or a log.
-            (!name.is_empty() && !name.contains(char::is_control)).then_some(name)
-        })
+        match self.name.replace(Name::Asked) {
+            Name::Known(name) => {
+                self.name.set(Name::Known(name));
+                name
+            }
+            Name::Asked => None,
+            Name::Unknown => {
+                let name = self.find_name();
+                self.name.set(Name::Known(name));
+                name
+            }
+        }
+    }
+
+    fn find_name(&self) -> Option<&'a str> {
+        let name = match self.conf.stream() {
+            Some(value) => std::str::from_utf8(value.evaluate(self.request)?).ok()?,
+            None => path::stream(self.path, self.conf.prefix()?, self.format?.kind)?,
+        };
+        // The variable may end up in a header or a log.
+        (!name.is_empty() && !name.contains(char::is_control)).then_some(name)
     }
 
     /// What the registry knows of it. Without a registry nothing is known of any.
     pub(super) fn presence(&self) -> Presence {
-        *self.presence.get_or_init(|| {
-            match (CoreConf::current().and_then(CoreConf::zone), self.name()) {
-                (Some(zone), Some(name)) => live::presence(zone, name),
-                _ => Presence::Unknown,
-            }
-        })
+        if let Some(presence) = self.presence.get() {
+            return presence;
+        }
+        let presence = match (CoreConf::current().and_then(CoreConf::zone), self.name()) {
+            (Some(zone), Some(name)) => live::presence(zone, name),
+            _ => Presence::Unknown,
+        };
+        if !matches!(self.name.get(), Name::Asked) {
+            self.presence.set(Some(presence));
+        }
+        presence
     }
 
     fn is_of(&self, request: Request, conf: &HlsConf) -> bool {

@@ -1,11 +1,13 @@
 //! A worker's connection: open as long as the file under its name stays the same one.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
@@ -33,7 +35,8 @@ pub(super) struct Database {
     /// whose the side files are, see [`Opened::leave`].
     former: Option<Opened>,
     heir: Heir,
-    /// Counts the connections that were opened.
+    /// Counts the connections that were opened, and the changes that SQLite's own count does not tell
+    /// of: the content of the file is another one.
     connection: u64,
 }
 
@@ -51,6 +54,10 @@ struct Opened {
     stamp: Stamp,
     side_files: SideFiles,
     mode: Mode,
+    /// What [`outline`] says of the schema that SQLite knows.
+    outline: u64,
+    /// What `PRAGMA data_version` said when the file was last seen to change.
+    data_version: i64,
     /// When its schema had the version that is expected.
     expected_at: Instant,
 }
@@ -88,9 +95,12 @@ impl Database {
         self.leave_if_replaced(stamp)?;
         if let Some(open) = &mut self.open
             && !open.is_current(&self.path, stamp)
-            && !open.looks_again(&self.path, stamp)?
         {
-            self.close();
+            match open.looks_again(&self.path, stamp)? {
+                Look::Counted => {}
+                Look::Uncounted => self.connection += 1,
+                Look::Useless => self.close(),
+            }
         }
         let open = match self.open.take() {
             Some(open) => open,
@@ -149,13 +159,22 @@ impl Database {
 
     /// The state that [`Database::ready`]'s connection sees, without a look at any row.
     pub(super) fn version(&mut self, wait: Duration) -> Result<Version, StoreError> {
-        let read = |db: &Connection| -> rusqlite::Result<i64> {
-            db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
-        };
-        let data_version = read(self.ready(wait)?);
+        let data_version = data_version(self.ready(wait)?);
         let data_version =
             data_version.map_err(|error| StoreError::from_sqlite(&self.path, &error))?;
         Ok(Version { connection: self.connection, data_version })
+    }
+
+    /// [`Database::ready`]'s connection has written: without a log that changes the file, which is not
+    /// somebody else's doing.
+    pub(super) fn has_written(&mut self) {
+        if let Some(open) = &mut self.open
+            && let Ok(stamp) = Stamp::of(&self.path)
+            && open.stamp.has_same_access(stamp)
+            && !has_log(&self.path)
+        {
+            open.stamp = stamp;
+        }
     }
 
     /// Gives up the connection, after an error that may lie in it.
@@ -196,7 +215,11 @@ impl Opened {
             Err(error) => return Err(error),
         };
         let expected_at = Instant::now();
-        Ok(Self { db, stamp, side_files: SideFiles::of(path), mode, expected_at })
+        let known = outline(&db).and_then(|outline| Ok((outline, data_version(&db)?)));
+        let (outline, data_version) =
+            known.map_err(|error| StoreError::from_sqlite(path, &error))?;
+        let side_files = SideFiles::of(path);
+        Ok(Self { db, stamp, side_files, mode, outline, data_version, expected_at })
     }
 
     /// Takes leave of a database that another one has replaced: what its log holds goes into its
@@ -219,24 +242,61 @@ impl Opened {
     /// With a rollback journal each commit changes the file, and with no log SQLite compares the
     /// file's counter of changes with its pages at each lock (sqlite.org/fileformat.html, section
     /// 1.3.7). Without the pages it does not even need to: a backup that was copied over the file
-    /// may count the same.
-    fn looks_again(&mut self, path: &Path, stamp: Stamp) -> Result<bool, StoreError> {
+    /// may count the same, also the changes of its schema, and have the same tables on other pages.
+    fn looks_again(&mut self, path: &Path, stamp: Stamp) -> Result<Look, StoreError> {
         if self.mode == Mode::Immutable || !self.stamp.has_same_access(stamp) {
-            return Ok(false);
+            return Ok(Look::Useless);
         }
         let db = &self.db;
-        let look = || -> rusqlite::Result<bool> {
+        let look = || -> rusqlite::Result<(bool, u64, i64)> {
             db.release_memory()?;
             schema::version(db)?; // a lock, and the file's first page
             let mode = db.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
-            Ok(mode != "wal")
+            Ok((mode != "wal", outline(db)?, data_version(db)?))
         };
-        let has_no_log = look().map_err(|error| StoreError::from_sqlite(path, &error))?;
-        if has_no_log {
-            self.stamp = stamp;
+        let (has_no_log, outline, data_version) =
+            look().map_err(|error| StoreError::from_sqlite(path, &error))?;
+        if !has_no_log || outline != self.outline {
+            return Ok(Look::Useless);
         }
-        Ok(has_no_log)
+        self.stamp = stamp;
+        if std::mem::replace(&mut self.data_version, data_version) == data_version {
+            return Ok(Look::Uncounted);
+        }
+        Ok(Look::Counted)
     }
+}
+
+/// What came of a look at a file that has changed under its connection.
+enum Look {
+    /// The connection is good, and SQLite counts the change.
+    Counted,
+    /// It is good, and SQLite does not know of a change.
+    Uncounted,
+    /// The file is to be opened anew.
+    Useless,
+}
+
+/// Tells one schema from another: what there is, and on which page of the file each table begins.
+fn outline(db: &Connection) -> rusqlite::Result<u64> {
+    let mut statement = db.prepare_cached("SELECT type, name, rootpage, sql FROM sqlite_schema")?;
+    let mut rows = statement.query([])?;
+    let mut hasher = DefaultHasher::new();
+    while let Some(row) = rows.next()? {
+        for column in 0..4 {
+            match row.get_ref(column)? {
+                ValueRef::Integer(page) => page.hash(&mut hasher),
+                ValueRef::Text(text) => text.hash(&mut hasher),
+                _ => ().hash(&mut hasher),
+            }
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// Another one than before means that somebody else has written, as SQLite counts.
+fn data_version(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 /// What a database holds at one moment: as long as this lives, its connection sees nothing else.
@@ -411,6 +471,53 @@ mod tests {
         assert_eq!(name(&mut database), "live");
         fs::copy(&backup, fixture.path()).unwrap();
         assert_eq!(name(&mut database), "restored");
+    }
+
+    #[test]
+    fn a_copy_that_counts_as_many_changes_is_another_version() {
+        let (fixture, mut database) = without_log();
+        let backup = fixture.beside("backup.db");
+        fs::copy(fixture.path(), &backup).unwrap();
+        add(&fixture.raw(), "live");
+        add(&Connection::open(&backup).unwrap(), "restored");
+        let before = database.version(WAIT).unwrap();
+        assert_eq!(database.version(WAIT).unwrap(), before);
+        fs::copy(&backup, fixture.path()).unwrap();
+        assert_ne!(database.version(WAIT).unwrap(), before);
+    }
+
+    #[test]
+    fn a_copy_whose_tables_begin_elsewhere_answers_from_there() {
+        let (fixture, mut database) = without_log();
+        let [first, second] = [["keys", "invites"], ["invites", "keys"]].map(|tables| {
+            let path = fixture.beside(tables[0]);
+            fs::copy(fixture.path(), &path).unwrap();
+            let db = Connection::open(&path).unwrap();
+            for table in tables {
+                let make =
+                    format!("CREATE TABLE {table} (it); INSERT INTO {table} VALUES ('{table}')");
+                db.execute_batch(&make).unwrap();
+            }
+            path
+        });
+        let key = |database: &mut Database| -> String {
+            let db = database.ready(WAIT).unwrap();
+            let mut query = db.prepare_cached("SELECT it FROM keys").unwrap();
+            query.query_row([], |row| row.get(0)).unwrap()
+        };
+        fs::copy(&first, fixture.path()).unwrap();
+        assert_eq!(key(&mut database), "keys");
+        fs::copy(&second, fixture.path()).unwrap();
+        assert_eq!(key(&mut database), "keys");
+    }
+
+    #[test]
+    fn what_the_connection_writes_itself_is_no_other_version() {
+        let (_fixture, mut database) = without_log();
+        let before = database.version(WAIT).unwrap();
+        add(database.ready(WAIT).unwrap(), "benw");
+        database.has_written();
+        assert_eq!(database.version(WAIT).unwrap(), before);
     }
 
     #[test]

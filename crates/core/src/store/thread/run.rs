@@ -329,7 +329,9 @@ impl Loop {
         let Self { database, history, .. } = self;
         let Flushed { events, booted, refused } = guarded(database, |database| {
             let (path, wait) = (database.path().to_owned(), database.layout().patience());
-            history.flush(database.ready(wait)?, &path)
+            let flushed = history.flush(database.ready(wait)?, &path);
+            database.has_written();
+            flushed
         })?;
         if booted {
             self.server.booted();
