@@ -65,7 +65,7 @@ unsafe extern "C" fn closed(
     let is_half_begun = guard("a stream's last moment", false, || {
         let Some(publisher) = Publisher::find(view) else { return false };
         publisher.files.before_close(view);
-        publisher.has_stream() && view.awaits_callback()
+        publisher.has_stream() && view.live_name().is_none() && view.awaits_callback()
     });
     // The rest of the chain goes first: whoever gets the name next must find its files closed.
     // SAFETY: the very call that nginx-rtmp would have made.

@@ -140,6 +140,7 @@ pub(super) fn passed_on(session: Session) {
     if publisher.has_stream() {
         session.close_stream(); // and with it `end`
     }
+    session.stop_auto_pushing();
 }
 
 impl Publisher {
@@ -251,6 +252,7 @@ impl Publisher {
             publish.tag()
         ));
         self.state.replace(State::Live { stream, username: username.clone() });
+        self.session.stop_auto_pushing(); // which stands in front of our hook in the chain
         let agreed = self.session.publish(username.as_str(), publish.kind);
         if !agreed {
             self.session.log().warn(format_args!(

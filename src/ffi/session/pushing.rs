@@ -81,9 +81,7 @@ impl Session {
     /// The stream has ended: no push of it is tried again, and nothing is left of it.
     pub fn stop_pushing(self) {
         let Some(symbols) = symbols() else { return };
-        // SAFETY: what the modules keep of the session, or null. Their events are theirs, or ours, and
-        // another client's end may set the second one, which nginx-rtmp clears with the next publish
-        // (ngx_rtmp_auto_push_module.c, ngx_rtmp_auto_push_publish).
+        // SAFETY: what the module keeps of the session, or null. The event is nginx-rtmp's own, or ours.
         unsafe {
             let relay = self.place(symbols.relay_module).read().cast::<ngx_rtmp_relay_ctx_t>();
             if let Some(context) = relay.as_mut()
@@ -95,8 +93,19 @@ impl Session {
                 context.next = ptr::null_mut();
                 context.name = ngx_str_t::default();
             }
-            let auto_push = self.place(symbols.auto_push_module).read();
-            if let Some(context) = auto_push.cast::<ngx_rtmp_auto_push_ctx_s>().as_mut() {
+        }
+        self.stop_auto_pushing();
+    }
+
+    /// No push to another worker is tried again. nginx-rtmp clears the timer with the next publish, set or
+    /// not (ngx_rtmp_auto_push_module.c, ngx_rtmp_auto_push_publish); behind the end of a stream it is
+    /// set by a push that ends later, as they do with `session_relay on`.
+    pub fn stop_auto_pushing(self) {
+        let Some(symbols) = symbols() else { return };
+        // SAFETY: what the module keeps of the session, or null; the timer is the module's own.
+        unsafe {
+            let kept = self.place(symbols.auto_push_module).read();
+            if let Some(context) = kept.cast::<ngx_rtmp_auto_push_ctx_s>().as_mut() {
                 stop_timer(&raw mut context.push_evt);
             }
         }
