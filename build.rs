@@ -58,7 +58,7 @@ fn bind_nginx_rtmp() -> Result<(), String> {
         .clang_arg(include(&source))
         .clang_args(flags.split_whitespace())
         .allowlist_file(format!("{}/.*", regex_escaped(&source.to_string_lossy())))
-        .allowlist_item("ngx_add_channel_event|STAGEDOOR_.*|AES_KEY|aes_key_st")
+        .allowlist_item("STAGEDOOR_.*|AES_KEY|aes_key_st")
         .allowlist_file(regex_escaped(&inner.to_string_lossy()))
         .allowlist_recursively(false)
         .raw_line("use nginx_sys::*;")

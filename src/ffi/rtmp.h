@@ -2,7 +2,6 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include <ngx_channel.h>
 #include "ngx_rtmp.h"
 #include "ngx_rtmp_cmd_module.h"
 #include "ngx_rtmp_codec_module.h"
@@ -12,5 +11,6 @@
 #include "ngx_rtmp_relay_module.h"
 #include "ngx_rtmp_version.h"
 
-/* An expression that bindgen cannot read as a macro. */
+/* Expressions that bindgen cannot read as macros. */
 static const ngx_int_t STAGEDOOR_READ_EVENT = NGX_READ_EVENT;
+static const ngx_uint_t STAGEDOOR_CLEAR_EVENT = NGX_CLEAR_EVENT;

@@ -2,13 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
-use nginx_sys::{ngx_connection_t, ngx_cycle, ngx_event_t};
+use nginx_sys::{
+    NGX_USE_CLEAR_EVENT, ngx_connection_t, ngx_cycle, ngx_event_actions, ngx_event_flags,
+    ngx_event_t, ngx_free_connection, ngx_get_connection, ngx_uint_t,
+};
 
 use super::guard::guard;
 use super::module::OK;
-use super::rtmp::{STAGEDOOR_READ_EVENT, ngx_add_channel_event};
+use super::rtmp::{STAGEDOOR_CLEAR_EVENT, STAGEDOOR_READ_EVENT};
 
 /// The waking side, for any thread. The eventfd stays open for the rest of the process: closed, its
 /// number could become another one's while nginx still watches it.
@@ -30,17 +33,7 @@ impl Waker {
         // SAFETY: the descriptor is new and ours alone.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         // SAFETY: called in a worker, whose cycle stays; the descriptor does, too.
-        let rc = unsafe {
-            ngx_add_channel_event(
-                ngx_cycle,
-                fd.as_raw_fd(),
-                STAGEDOOR_READ_EVENT,
-                Some(readable::<H>),
-            )
-        };
-        if rc != OK {
-            return Err(io::Error::other("nginx has no connection left, see worker_connections"));
-        }
+        unsafe { watch::<H>(fd.as_raw_fd()) }?;
         // SAFETY: given up, the descriptor is never closed.
         Ok(Waker(unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) }))
     }
@@ -54,6 +47,43 @@ impl Waker {
     }
 }
 
+/// Whether nginx is told of each write, and not of what has yet to be read (epoll(7), edge-triggered):
+/// then nothing has to be.
+fn is_edge_triggered() -> bool {
+    // SAFETY: a plain integer that nginx sets before modules start in a worker.
+    unsafe { ngx_event_flags & NGX_USE_CLEAR_EVENT as ngx_uint_t != 0 }
+}
+
+/// As ngx_add_channel_event does it (ngx_channel.c), but for that.
+///
+/// # Safety
+///
+/// Called in a worker, with a descriptor that stays open.
+unsafe fn watch<H: OnWakeup>(fd: RawFd) -> io::Result<()> {
+    // SAFETY: as promised by the caller; nginx's own connection, and its own way to watch it.
+    unsafe {
+        let log = (*ngx_cycle).log;
+        let connection = ngx_get_connection(fd, log);
+        if connection.is_null() {
+            return Err(io::Error::other("nginx has no connection left, see worker_connections"));
+        }
+        (*connection).pool = (*ngx_cycle).pool;
+        let (read, write) = ((*connection).read, (*connection).write);
+        (*read).log = log;
+        (*write).log = log;
+        (*read).set_channel(1);
+        (*write).set_channel(1);
+        (*read).handler = Some(readable::<H>);
+        let how = if is_edge_triggered() { STAGEDOOR_CLEAR_EVENT } else { 0 };
+        let add = ngx_event_actions.add;
+        if add.is_none_or(|add| add(read, STAGEDOOR_READ_EVENT, how) != OK) {
+            ngx_free_connection(connection);
+            return Err(io::Error::other("nginx cannot watch it"));
+        }
+    }
+    Ok(())
+}
+
 /// What is called on the event loop.
 pub trait OnWakeup: 'static {
     /// Somebody has called [`Waker::wake`] since the last time.
@@ -62,14 +92,21 @@ pub trait OnWakeup: 'static {
 
 unsafe extern "C" fn readable<H: OnWakeup>(event: *mut ngx_event_t) {
     guard("a wake-up", (), || {
-        // SAFETY: nginx calls this with the read event of the connection that it made for the
-        // eventfd, whose descriptor is never closed.
-        let file = unsafe {
-            let connection = (*event).data.cast::<ngx_connection_t>();
-            std::mem::ManuallyDrop::new(File::from_raw_fd((*connection).fd))
-        };
-        let mut count = [0; 8];
-        let _ = (&*file).read(&mut count);
+        if !is_edge_triggered() {
+            // SAFETY: nginx calls this with the event of the connection in `watch`.
+            unsafe { empty(event) };
+        }
         H::woken();
     });
+}
+
+unsafe fn empty(event: *mut ngx_event_t) {
+    // SAFETY: nginx calls this with the read event of the connection that it made for the
+    // eventfd, whose descriptor is never closed.
+    let file = unsafe {
+        let connection = (*event).data.cast::<ngx_connection_t>();
+        std::mem::ManuallyDrop::new(File::from_raw_fd((*connection).fd))
+    };
+    let mut count = [0; 8];
+    let _ = (&*file).read(&mut count);
 }

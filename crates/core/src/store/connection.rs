@@ -165,13 +165,17 @@ impl Database {
         Ok(Version { connection: self.connection, data_version })
     }
 
-    /// [`Database::ready`]'s connection has written: without a log that changes the file, which is not
-    /// somebody else's doing.
+    /// [`Database::ready`]'s connection has written. Without a log that changes the file, which is not
+    /// somebody else's doing; with one, the next transaction puts its mark in the log's index, and better
+    /// now than while a key waits.
     pub(super) fn has_written(&mut self) {
-        if let Some(open) = &mut self.open
-            && let Ok(stamp) = Stamp::of(&self.path)
+        let Some(open) = &mut self.open else { return };
+        if has_log(&self.path) {
+            if self.layout.expect_version(&open.db, &self.path).is_ok() {
+                open.expected_at = Instant::now();
+            }
+        } else if let Ok(stamp) = Stamp::of(&self.path)
             && open.stamp.has_same_access(stamp)
-            && !has_log(&self.path)
         {
             open.stamp = stamp;
         }

@@ -222,6 +222,15 @@ impl Loop {
         let result = self
             .look_up(&Visitor::nobody(), wait)
             .and_then(|_| if was_corrupt { self.check_streamers() } else { Ok(()) });
+        if let Err(fault) = &result
+            && wait.is_zero()
+            && self.health.is_good()
+            && fault.is_passing()
+        {
+            // A lock that nobody has waited for: it is a fault if it is there the next time a key is asked.
+            self.probe_at = Some(Instant::now() + RETRY);
+            return;
+        }
         self.note_health(result.as_ref().err());
     }
 
