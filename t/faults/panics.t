@@ -33,6 +33,7 @@ my %RUNNING = (
     'a push'                    => \&push_nowhere,
     'a wake-up'                 => \&begin,
     q(a stream's end)           => \&begin_and_close,
+    q(a stream's last moment)   => \&begin_and_vanish,
     q(a connection's end)       => \&begin_and_vanish,
     q(a publish's timer)        => \&wrong_key,
     q(a refused client's input) => \&wrong_key,
@@ -44,6 +45,8 @@ my %RUNNING = (
     q(an aggregate's check)     => \&aggregate,
     'a look at what has come'   => \&much,
     'media'                     => \&media,
+    'a recording'               => \&media,
+    'media that is not written' => \&media_in_pieces,
     'a look for dead workers'   => \&again,
     'a look for takeovers'      => \&again,
     'a reading of the meters'   => \&again,
@@ -95,6 +98,13 @@ rtmp {
             stagedoor on;
             push rtmp://unix:%%TESTDIR%%/nowhere.sock:/live;
             push_reconnect 200ms;
+        }
+
+        application dash {
+            live on;
+            stagedoor on;
+            dash on;
+            dash_path %%TESTDIR%%/dash;
         }
     }
 }
@@ -254,6 +264,18 @@ sub media {
     my $c = $stagedoor->client_on(victim());
     $c->publish($lasting_key);
     $c->send_media(0.5);
+    my $goes_on = !$c->closed_within(0.5);
+    $c->close();
+    return $goes_on;
+}
+
+# DASH takes no picture whose first buffer is smaller than its header.
+sub media_in_pieces {
+    my $c = Test::RTMP->new(app => 'dash')->ready();
+    $c->publish($lasting_key);
+    $c->send_media(0.2);
+    $c->set_chunk_size(4);
+    $c->send_media(0.2);
     my $goes_on = !$c->closed_within(0.5);
     $c->close();
     return $goes_on;

@@ -32,6 +32,8 @@ pub struct Format {
     pub is_hls_playlist: bool,
 }
 
+const DELETE: u8 = 0x7f;
+
 impl Format {
     const fn new(kind: Kind, mime: &'static CStr) -> Format {
         Format { kind, mime, is_hls_playlist: false }
@@ -61,16 +63,24 @@ impl Format {
 /// and directories, and for names with control characters.
 pub fn classify(path: &[u8]) -> Option<Format> {
     let (b'/', names) = path.split_first()? else { return None };
-    // Without a branch for each byte, several bytes are looked at at once.
-    let is_odd = path.iter().zip(names).fold(false, |is_odd, (&before, &byte)| {
-        let begins = before == b'/';
-        is_odd | byte.is_ascii_control() | (begins & ((byte == b'/') | (byte == b'.')))
-    });
-    if is_odd || path.ends_with(b"/") {
-        return None;
+    let mut begins = true;
+    let mut extension: Option<&[u8]> = None;
+    for (at, &byte) in names.iter().enumerate() {
+        // letters, digits and whatever else is above "/"
+        if byte > b'/' && byte != DELETE {
+            begins = false;
+            continue;
+        }
+        match byte {
+            b'/' | b'.' if begins => return None,
+            b'/' => extension = None,
+            b'.' => extension = names.get(at + 1..),
+            _ if byte.is_ascii_control() => return None,
+            _ => {}
+        }
+        begins = byte == b'/';
     }
-    let (_, extension) = split_last(file_name(names), b'.')?;
-    Format::by_extension(extension)
+    Format::by_extension(extension?)
 }
 
 /// Whose stream a file belongs to: the first directory below the location's prefix, or, for a
@@ -114,10 +124,6 @@ fn without_number(name: &[u8]) -> &[u8] {
         }
         _ => name,
     }
-}
-
-fn file_name(path: &[u8]) -> &[u8] {
-    split_last(path, b'/').map_or(path, |(_, name)| name)
 }
 
 fn split_last(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
