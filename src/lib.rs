@@ -17,6 +17,7 @@
 //!                       ▼
 //!                    nginx-rtmp's publish chain, name = username ─▶ live, hls, record, push …
 //!                       │            rtmp/chain.rs     no name twice, no push without a context
+//!                       │            rtmp/files.rs     one writer of a name's files; what a full disk does
 //!                       │
 //!                       ▼
 //!                    close, disconnect, death          rtmp/close.rs, rtmp/publish.rs, worker.rs

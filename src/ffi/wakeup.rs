@@ -78,7 +78,7 @@ unsafe fn watch<H: OnWakeup>(fd: RawFd) -> io::Result<()> {
         let add = ngx_event_actions.add;
         if add.is_none_or(|add| add(read, STAGEDOOR_READ_EVENT, how) != OK) {
             ngx_free_connection(connection);
-            return Err(io::Error::other("nginx cannot watch it"));
+            return Err(io::Error::other("nginx cannot watch an eventfd"));
         }
     }
     Ok(())

@@ -132,7 +132,11 @@ fn next(session: Session, writer: Writer, hold: Hold) -> Hold {
             match Claim::take(byte) {
                 Some(claim) => {
                     session.put_back(writer, kept);
-                    say(session, writer, "is written from here on, as the other stream has ended");
+                    session.log().notice(format_args!(
+                        "stagedoor: {writer} is written from here on, as the other stream of that name has \
+                         ended, app: \"{}\"",
+                        session.app()
+                    ));
                     let path = session.playlist(writer).map_or(std::ptr::null(), <[u8]>::as_ptr);
                     Hold::Writes { path, _claim: claim }
                 }
@@ -149,16 +153,15 @@ fn next(session: Session, writer: Writer, hold: Hold) -> Hold {
                 return Hold::Writes { path: playlist.as_ptr(), _claim: claim };
             }
             let Some(kept) = session.set_aside(writer) else { return Hold::Unknown };
-            say(session, writer, "is not written: another stream writes files of that name");
+            session.log().warn(format_args!(
+                "stagedoor: {writer} is not written: another stream writes the files of that name, app: \
+                 \"{}\"",
+                session.app()
+            ));
             Hold::Waits { kept, byte, since: Instant::now() }
         }
         (_, None) => Hold::Unknown,
     }
-}
-
-fn say(session: Session, writer: Writer, what: &str) {
-    let app = session.app();
-    session.log().warn(format_args!("stagedoor: {writer} {what}, app: \"{app}\""));
 }
 
 fn lengthen(session: Session) {

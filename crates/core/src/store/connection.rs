@@ -291,7 +291,7 @@ fn outline(db: &Connection) -> rusqlite::Result<u64> {
             match row.get_ref(column)? {
                 ValueRef::Integer(page) => page.hash(&mut hasher),
                 ValueRef::Text(text) => text.hash(&mut hasher),
-                _ => ().hash(&mut hasher),
+                _ => 0u8.hash(&mut hasher),
             }
         }
     }
