@@ -60,13 +60,15 @@ impl Session {
     /// timer is set when one of them ends, and has no handler (ngx_rtmp_relay_module.c,
     /// ngx_rtmp_relay_create, ngx_rtmp_relay_close).
     fn prepare_pull(self, name: &[u8]) {
-        let Some(conf) = self.relay_conf().filter(|conf| !conf.ctx.is_null()) else { return };
-        let Some(buckets) = usize::try_from(conf.nbuckets).ok().filter(|&n| n > 0) else { return };
+        let Some(conf) = self.relay_conf() else { return };
+        if conf.ctx.is_null() || conf.nbuckets == 0 {
+            return;
+        }
         // SAFETY: the module keeps so many lists of its contexts, by the hash of their names, and
         // their sessions live.
         unsafe {
             let hash = ngx_hash_key(name.as_ptr().cast_mut(), name.len());
-            let mut next = conf.ctx.add(hash % buckets).read();
+            let mut next = conf.ctx.add(hash % conf.nbuckets).read();
             while let Some(context) = next.as_mut() {
                 if context.push_evt.handler.is_none() && !context.session.is_null() {
                     context.push_evt.handler = Some(nothing);
