@@ -100,6 +100,7 @@ sub two {
     for (1, 2) {
         $clients[0]->close_stream();
         $clients[0]->send_publish($key{$app}{$NAMES[0]});
+        $clients[0]->wait_status(2, qr/Publish\.Start/);
     }
     return map { $_->go_live() } @clients;
 }
