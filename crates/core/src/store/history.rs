@@ -7,12 +7,13 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, Error, ErrorCode, Transaction, TransactionBehavior};
 
 use super::error::StoreError;
-use super::layout::Layout;
+use super::layout::{FOREIGN_PATIENCE, Layout};
+use super::patience;
 use super::recheck::Admission;
 use super::thread::Server;
 use crate::registry::{LostStream, Owner};
@@ -96,6 +97,7 @@ impl EndReason {
 pub(super) struct History {
     waiting: VecDeque<SessionEvent>,
     scribe: Scribe,
+    manners: Manners,
 }
 
 /// Where events are written.
@@ -134,7 +136,7 @@ impl History {
                 Scribe::Notices(notices::Notices::new(Arc::clone(statements), server))
             }
         };
-        Self { waiting: VecDeque::new(), scribe }
+        Self { waiting: VecDeque::new(), scribe, manners: Manners::default() }
     }
 
     /// Adds events to those that wait and returns how many it dropped for them.
@@ -191,8 +193,11 @@ impl History {
         flushed: &mut Flushed,
     ) -> Result<(), StoreError> {
         let fault = |error| StoreError::from_sqlite(path, &error);
-        let transaction =
-            db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+        let transaction = match &self.scribe {
+            Scribe::Rows(_) => Transaction::new_unchecked(db, TransactionBehavior::Immediate),
+            Scribe::Notices(_) => self.manners.begin(db),
+        };
+        let transaction = transaction.map_err(fault)?;
         for (index, event) in self.waiting.iter().take(batch).enumerate() {
             match self.scribe.write(&transaction, path, event)? {
                 Written::Done => (),
@@ -244,6 +249,56 @@ impl History {
         let booted = matches!(event, Some(SessionEvent::Boot { .. }));
         Flushed { events: 1, booted, refused: why.into_iter().collect() }
     }
+}
+
+/// How the database of an application is written to.
+///
+/// Without a log, whoever has read in a transaction and then writes is refused at once if somebody
+/// else is about to write: neither could go on (sqlite.org/lang_transaction.html). An application's pages do
+/// so, and would show an error. So it is waited for a moment in which nobody reads: whoever comes after that
+/// waits until the rows are written. On a site where somebody always reads there is no such moment, and what
+/// was refused long enough is written all the same.
+#[derive(Debug, Default)]
+struct Manners {
+    refused: u32,
+}
+
+impl Manners {
+    /// How often no such moment came, each time within [`FOREIGN_PATIENCE`].
+    const ENOUGH: u32 = 3;
+
+    fn begin<'db>(&mut self, db: &'db Connection) -> rusqlite::Result<Transaction<'db>> {
+        let result = if self.refused < Self::ENOUGH {
+            Self::ask(db)
+        } else {
+            Transaction::new_unchecked(db, TransactionBehavior::Immediate)
+        };
+        match &result {
+            Ok(_) => self.refused = 0,
+            Err(error) if is_busy(error) => self.refused += 1,
+            Err(_) => {}
+        }
+        result
+    }
+
+    fn ask(db: &Connection) -> rusqlite::Result<Transaction<'_>> {
+        let began = Instant::now();
+        patience::set(Duration::ZERO);
+        let result = loop {
+            match Transaction::new_unchecked(db, TransactionBehavior::Exclusive) {
+                Err(error) if is_busy(&error) && began.elapsed() < FOREIGN_PATIENCE => {
+                    patience::pause();
+                }
+                result => break result,
+            }
+        };
+        patience::set(FOREIGN_PATIENCE);
+        result
+    }
+}
+
+fn is_busy(error: &Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 impl Scribe {

@@ -19,7 +19,7 @@ use crate::policy::Stop;
 ///
 /// In a rollback journal a writer has to find a moment without readers, which trying now and then
 /// might never do: SQLite holds new readers back only while a writer waits.
-const FOREIGN_PATIENCE: Duration = Duration::from_millis(50);
+pub(super) const FOREIGN_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Whose tables a database holds.
 #[derive(Clone, Debug)]

@@ -22,6 +22,11 @@ pub(super) fn set(wait: Duration) {
     WAIT.set(wait);
 }
 
+/// Waits until it is worth another look.
+pub(super) fn pause() {
+    thread::sleep(PAUSE);
+}
+
 /// Has a connection wait as [`set`] says.
 pub(super) fn install(db: &mut Connection) -> rusqlite::Result<()> {
     let mut began = Instant::now();
@@ -31,7 +36,7 @@ pub(super) fn install(db: &mut Connection) -> rusqlite::Result<()> {
         }
         let is_patient = began.elapsed() < WAIT.get();
         if is_patient {
-            thread::sleep(PAUSE);
+            pause();
         }
         is_patient
     }))

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::time::{Duration, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rusqlite::Connection;
 
@@ -11,6 +12,7 @@ use crate::store::fixture::admission;
 use crate::store::foreign::Role;
 use crate::store::history::{EndReason, Flushed, History, MAX_WAITING};
 use crate::store::layout::Layout;
+use crate::store::patience;
 use crate::store::thread::Boot;
 use crate::store::visitor::Visitor;
 
@@ -46,6 +48,10 @@ struct Scene {
 
 impl Scene {
     fn with(start: &str, stop: &str) -> Self {
+        Self::on(Connection::open_in_memory().unwrap(), start, stop)
+    }
+
+    fn on(db: Connection, start: &str, stop: &str) -> Self {
         let statement = |role, sql: &str| Statement::new(role, sql.to_owned(), String::new());
         let statements = Statements {
             query: statement(Role::Query, "SELECT name AS username FROM users WHERE :key"),
@@ -53,7 +59,6 @@ impl Scene {
             on_stop: Some(statement(Role::Stop, stop)),
             on_boot: Some(statement(Role::Boot, "UPDATE users SET started_at = NULL")),
         };
-        let db = Connection::open_in_memory().unwrap();
         db.execute_batch(
             "CREATE TABLE users (name UNIQUE, started_at);
              INSERT INTO users VALUES ('benw', NULL), ('zoe', NULL);",
@@ -119,6 +124,27 @@ fn the_application_hears_of_start_and_end() {
     assert_eq!(scene.told(), [since("benw", "13:20"), since("zoe", "13:25")]);
     assert_eq!(scene.write([stopped(1)]), Flushed { events: 1, ..Flushed::default() });
     assert_eq!(scene.told(), [since("zoe", "13:25")]);
+}
+
+#[test]
+fn a_page_of_the_application_that_reads_and_then_writes_is_not_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("site.db");
+    let mut scene = Scene::on(Connection::open(&path).unwrap(), START, STOP);
+    patience::install(&mut scene.db).unwrap();
+    scene.history.add([started(1, "benw", 1)].into());
+    let page = Connection::open(&path).unwrap();
+    page.execute_batch("BEGIN; SELECT * FROM users").unwrap();
+    let began = Instant::now();
+    let writer = thread::spawn(move || {
+        while scene.history.flush(&mut scene.db, Path::new("site.db")).is_err() {}
+        scene
+    });
+    thread::sleep(Duration::from_millis(20));
+    page.execute_batch("UPDATE users SET name = 'zed' WHERE name = 'zoe'; COMMIT").unwrap();
+    let scene = writer.join().unwrap();
+    assert_eq!(scene.told(), [since("benw", "13:21")]);
+    assert!(began.elapsed() < Duration::from_secs(1));
 }
 
 #[test]
