@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use stagedoor_core::counters::Counters;
-use stagedoor_core::registry::LostStream;
+use stagedoor_core::registry::{LostStream, Owner};
 use stagedoor_core::store::thread::{
-    EndReason, Level, Report, SessionEvent, Settings, StoreGone, StoreThread,
+    Boot, EndReason, Level, Report, Server, SessionEvent, Settings, StoreGone, StoreThread,
 };
 use stagedoor_core::store::{StoreError, Verdict, Visitor};
 use thiserror::Error;
@@ -79,6 +79,35 @@ struct Question {
     asker: Weak<dyn Asker>,
     asked: Instant,
     attempt: Attempt,
+}
+
+/// What the store thread asks about.
+#[derive(Debug)]
+struct Surroundings {
+    registry: Registry,
+    waker: Waker,
+}
+
+impl Server for Surroundings {
+    fn thread_begins(&self) {
+        process::part_descriptors(self.waker.descriptor());
+    }
+
+    fn is_alive(&self, worker: Owner) -> bool {
+        self.registry.is_alive(worker)
+    }
+
+    fn is_live(&self, username: &str) -> bool {
+        self.registry.is_live(username)
+    }
+
+    fn boot(&self) -> Boot {
+        self.registry.boot()
+    }
+
+    fn booted(&self) {
+        self.registry.booted();
+    }
 }
 
 struct Worker {
@@ -200,7 +229,7 @@ impl Worker {
             path: db.to_owned(),
             layout: conf.layout(),
             worker: process::this_process(),
-            server: Arc::new(registry),
+            server: Arc::new(Surroundings { registry, waker }),
         };
         let store =
             process::with_signals_blocked(|| StoreThread::spawn(settings, move || waker.wake()));

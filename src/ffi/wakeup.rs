@@ -38,6 +38,11 @@ impl Waker {
         Ok(Waker(unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) }))
     }
 
+    /// What is written to.
+    pub fn descriptor(self) -> BorrowedFd<'static> {
+        self.0
+    }
+
     /// Wakes the event loop; wake-ups that it has not noticed yet become one.
     pub fn wake(self) {
         let one = 1u64.to_ne_bytes();

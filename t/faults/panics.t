@@ -271,10 +271,10 @@ sub media {
 
 # DASH takes no picture whose first buffer is smaller than its header.
 sub media_in_pieces {
-    my $c = Test::RTMP->new(app => 'dash')->ready();
+    my $c = $stagedoor->client_on(victim(), app => 'dash');
     $c->publish($lasting_key);
     $c->send_media(0.2);
-    $c->set_chunk_size(4);
+    $c->shrink_chunks(4);
     $c->send_media(0.2);
     my $goes_on = !$c->closed_within(0.5);
     $c->close();

@@ -218,7 +218,7 @@ is_full(int fd)
         return 0;
     }
 
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
     n = readlink(link, path, sizeof(path) - 1);
     if (n <= 0) {
         return 0;

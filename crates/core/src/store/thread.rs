@@ -48,6 +48,10 @@ pub struct Settings {
 /// The server that a store thread belongs to. The thread itself asks, so the answers must not need
 /// the event loop.
 pub trait Server: fmt::Debug + Send + Sync {
+    /// A store thread begins, and is the one that asks. What it needs of the system, the database
+    /// above all, it has yet to open.
+    fn thread_begins(&self) {}
+
     /// Whether a worker still runs.
     fn is_alive(&self, worker: Owner) -> bool;
 

@@ -110,6 +110,7 @@ impl Loop {
     }
 
     pub(super) fn run(&mut self) {
+        self.server.thread_begins();
         self.probe(ATTEMPT); // other workers start, and may recover the log, at this moment
         loop {
             let until = if self.asks.is_empty() { self.next_timer() } else { Some(Instant::now()) };
