@@ -83,9 +83,14 @@ for my $whose ('nginx', 'module') {
     my ($met, $died, %said, @seconds, @wrong) = (0, 0);
     for (my $at = 1; ; $at++) {
         my $before = $faults->starved();
+        # without memory for a picture nginx-rtmp itself dies (ngx_rtmp_live_module.c, ngx_rtmp_live_av)
+        $live->stop_media();
+        $live->flush();
+        wait_for(sub { 0 }, 0.05);
         $faults->starve($worker, $whose, $at);
         $said{publish()}++;
         $faults->feed();
+        $live->go_live(fps => 2);
         last if $faults->starved() == $before;    # so many there are not
         $met++;
         my $fed = time;
