@@ -59,7 +59,7 @@ $other->close();
 
 $client = live('dash');
 cut_short($client);
-$client->send_media(10);
+$client->send_media(20);
 ok(wait_for(sub { fragments() > 1 }, 5), 'behind a fragment that was cut short the next ones are written');
 ok(answers(), 'and the worker does not hang');
 

@@ -115,7 +115,7 @@ for my $whose ('nginx', 'module') {
     );
 }
 
-is($stagedoor->status()->{live}, 1, 'no other stream is live');
+ok(wait_for(sub { $stagedoor->status()->{live} == 1 }, 5), 'no other stream is live');
 
 ###############################################################################
 
