@@ -229,18 +229,18 @@ sub watch {
 
 sub names { my ($status) = @_; return join ' ', sort map { $_->{username} } @{$status->{streams}} }
 
-# What a process has open: how many sockets, and which files. The segments of those who are live
+# What the threads of a process have open: how many sockets, and which files. The segments of those who are live
 # come and go. Of the database SQLite keeps one descriptor for the next connection, where it could
 # not be closed without losing the locks of another (https://www.sqlite.org/howtocorrupt.html, section 2.2).
 sub held {
     my ($pid) = @_;
     my %held;
-    for my $link (map { readlink } glob "/proc/$pid/fd/*") {
+    for my $link (map { readlink } glob "/proc/$pid/task/*/fd/*") {
         next unless defined $link;
         $link =~ s/^(\w+):\[\d+\]$/$1/;
         $held{$link}++ unless $link =~ m{/(?:hls|dash)/(?:benw|zoe)/};
     }
-    $_ == 2 and $_ = 1 for $held{$stagedoor->db()};
+    $_ == 2 and $_ = 1 for grep { defined } $held{$stagedoor->db()};
     return map { "$_ $held{$_}" } sort keys %held;
 }
 
