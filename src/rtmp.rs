@@ -261,7 +261,7 @@ fn install(cf: &Conf<'_>) -> Result<(), InstallError> {
 fn install_in_chains(symbols: &Symbols) {
     // SAFETY: the heads are nginx-rtmp's variables, and nothing else runs while modules are set up.
     unsafe {
-        close::install(symbols.close_stream);
+        close::install(symbols.close_stream, symbols.delete_stream);
         latency::install(symbols.play);
         chain::install(symbols.publish);
     }

@@ -11,8 +11,8 @@ use nginx_sys::{ngx_int_t, ngx_module_t, ngx_str_t};
 use thiserror::Error;
 
 use super::rtmp::{
-    ngx_rtmp_close_stream_pt, ngx_rtmp_core_main_conf_t, ngx_rtmp_play_pt, ngx_rtmp_publish_pt,
-    ngx_rtmp_relay_target_t, ngx_rtmp_session_t,
+    ngx_rtmp_close_stream_pt, ngx_rtmp_core_main_conf_t, ngx_rtmp_delete_stream_pt,
+    ngx_rtmp_play_pt, ngx_rtmp_publish_pt, ngx_rtmp_relay_target_t, ngx_rtmp_session_t,
 };
 
 /// What the module uses of nginx-rtmp.
@@ -50,6 +50,8 @@ pub struct Symbols {
     pub publish: *mut ngx_rtmp_publish_pt,
     /// Head of the close chain.
     pub close_stream: *mut ngx_rtmp_close_stream_pt,
+    /// Head of the chain of what ends with a client's stream id, or with its connection.
+    pub delete_stream: *mut ngx_rtmp_delete_stream_pt,
     /// Head of the play chain.
     pub play: *mut ngx_rtmp_play_pt,
     /// Sends `onStatus` (ngx_rtmp_send.c).
@@ -133,6 +135,7 @@ pub fn resolve() -> Result<&'static Symbols, MissingSymbol> {
             main_conf: find(c"ngx_rtmp_core_main_conf")?.cast(),
             publish: find(c"ngx_rtmp_publish")?.cast(),
             close_stream: find(c"ngx_rtmp_close_stream")?.cast(),
+            delete_stream: find(c"ngx_rtmp_delete_stream")?.cast(),
             play: find(c"ngx_rtmp_play")?.cast(),
             send_status: std::mem::transmute::<
                 *mut c_void,

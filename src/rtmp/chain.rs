@@ -39,7 +39,17 @@ unsafe extern "C" fn publish(
             session.send_error(c"NetStream.Publish.BadName", c"Already publishing");
             return false;
         }
-        if let Some(publisher) = Publisher::find(session) {
+        let publisher = Publisher::find(session);
+        let is_live = publisher.as_ref().is_some_and(|publisher| publisher.is_live());
+        if session.is_incoming() && !super::publishes_by_nginx(session) && !is_live {
+            session.log().warn(format_args!(
+                "stagedoor: publish refused: a name comes from a key, not from the control module, \
+                 app: \"{}\"",
+                session.app()
+            ));
+            return false;
+        }
+        if let Some(publisher) = publisher {
             publisher.begins();
         }
         session.prepare_pushing(name)

@@ -16,21 +16,28 @@ use crate::ffi::module::{DONE, OK};
 use crate::ffi::previous::Previous;
 use crate::ffi::rtmp::{
     NGX_RTMP_MSG_AUDIO, NGX_RTMP_MSG_VIDEO, ngx_rtmp_close_stream_pt, ngx_rtmp_close_stream_t,
-    ngx_rtmp_header_t, ngx_rtmp_session_t,
+    ngx_rtmp_delete_stream_pt, ngx_rtmp_delete_stream_t, ngx_rtmp_header_t, ngx_rtmp_session_t,
 };
 use crate::ffi::session::Session;
 
-/// The chain behind us.
+/// The chains behind us.
 static NEXT: Previous<ngx_rtmp_close_stream_pt> = Previous::new();
+static NEXT_DELETE: Previous<ngx_rtmp_delete_stream_pt> = Previous::new();
 
-/// Puts our hook in front of the close chain.
+/// Puts our hooks in front of the close chain and of the one that is run before it.
 ///
 /// # Safety
 ///
-/// `head` is nginx-rtmp's variable, and modules are being set up.
-pub(super) unsafe fn install(head: *mut ngx_rtmp_close_stream_pt) {
+/// Both heads are nginx-rtmp's variables, and modules are being set up.
+pub(super) unsafe fn install(
+    close: *mut ngx_rtmp_close_stream_pt,
+    delete: *mut ngx_rtmp_delete_stream_pt,
+) {
     // SAFETY: as promised by the caller.
-    unsafe { NEXT.hook(head, Some(closed)) };
+    unsafe {
+        NEXT.hook(close, Some(closed));
+        NEXT_DELETE.hook(delete, Some(deleted));
+    }
 }
 
 /// Puts a handler in front of those for media.
@@ -56,6 +63,18 @@ unsafe extern "C" fn media(
     })
 }
 
+unsafe extern "C" fn deleted(
+    session: *mut ngx_rtmp_session_t,
+    command: *mut ngx_rtmp_delete_stream_t,
+) -> ngx_int_t {
+    // SAFETY: nginx-rtmp's own, valid while the session is.
+    guard("a stream's deletion", (), || unsafe {
+        Session::from_raw(session).prepare_end_of_push();
+    });
+    // SAFETY: the very call that nginx-rtmp would have made.
+    NEXT_DELETE.get().map_or(OK, |next| unsafe { next(session, command) })
+}
+
 unsafe extern "C" fn closed(
     session: *mut ngx_rtmp_session_t,
     command: *mut ngx_rtmp_close_stream_t,
@@ -63,6 +82,7 @@ unsafe extern "C" fn closed(
     // SAFETY: nginx-rtmp's own, valid while the session is.
     let view = unsafe { Session::from_raw(session) };
     let is_half_begun = guard("a stream's last moment", false, || {
+        view.prepare_end_of_push();
         let Some(publisher) = Publisher::find(view) else { return false };
         publisher.files.before_close(view);
         publisher.has_stream() && view.live_name().is_none() && view.awaits_callback()

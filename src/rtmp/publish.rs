@@ -203,6 +203,11 @@ impl Publisher {
         self.has_ended.set(false);
     }
 
+    /// Whether the streamer's name is this session's.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(*self.state.borrow(), State::Live { .. })
+    }
+
     /// Whether one has begun, and not ended.
     pub(super) fn has_stream(&self) -> bool {
         self.has_stream.get()

@@ -33,6 +33,7 @@ my %RUNNING = (
     'a push'                    => \&push_nowhere,
     'a wake-up'                 => \&begin,
     q(a stream's end)           => \&begin_and_close,
+    q(a stream's deletion)      => \&begin_and_vanish,
     q(a stream's last moment)   => \&begin_and_vanish,
     q(a connection's end)       => \&begin_and_vanish,
     q(a publish's timer)        => \&wrong_key,

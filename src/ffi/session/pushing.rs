@@ -13,8 +13,8 @@ use std::ffi::c_void;
 use std::ptr;
 
 use nginx_sys::{
-    ngx_add_timer, ngx_del_timer, ngx_event_t, ngx_hash_key, ngx_pcalloc, ngx_pnalloc,
-    ngx_pool_cleanup_add, ngx_str_t,
+    ngx_add_timer, ngx_del_timer, ngx_event_t, ngx_pcalloc, ngx_pnalloc, ngx_pool_cleanup_add,
+    ngx_str_t,
 };
 
 use super::Session;
@@ -52,30 +52,25 @@ impl Session {
                 (*context).name = ngx_str_t { len: name.len(), data };
             }
         }
-        self.prepare_pull(name);
         true
     }
 
-    /// A name that is being pulled when its publisher comes: the pushes are attached to the pull, whose
-    /// timer is set when one of them ends, and has no handler (ngx_rtmp_relay_module.c,
-    /// ngx_rtmp_relay_create, ngx_rtmp_relay_close).
-    fn prepare_pull(self, name: &[u8]) {
-        let Some(conf) = self.relay_conf() else { return };
-        if conf.ctx.is_null() || conf.nbuckets == 0 {
-            return;
-        }
-        // SAFETY: the module keeps so many lists of its contexts, by the hash of their names, and
-        // their sessions live.
+    /// A push of this session's, or a player of it, may end: then nginx-rtmp sets the timer of whatever
+    /// it is attached to, and what is being pulled has no handler there (ngx_rtmp_relay_module.c,
+    /// ngx_rtmp_relay_create_connection, ngx_rtmp_relay_close). That happens to a push whose name is pulled.
+    pub fn prepare_end_of_push(self) {
+        let Some(place) = self.relay_place() else { return };
+        // SAFETY: what the module keeps of the session, or null, and what that is attached to, whose
+        // session lives: it takes leave of all that are attached to it.
         unsafe {
-            let hash = ngx_hash_key(name.as_ptr().cast_mut(), name.len());
-            let mut next = conf.ctx.add(hash % conf.nbuckets).read();
-            while let Some(context) = next.as_mut() {
-                if context.push_evt.handler.is_none() && !context.session.is_null() {
-                    context.push_evt.handler = Some(nothing);
-                    context.push_evt.data = context.session.cast::<c_void>();
-                    context.push_evt.log = (*(*context.session).connection).log;
-                }
-                next = context.next;
+            let Some(context) = place.read().cast::<ngx_rtmp_relay_ctx_t>().as_mut() else {
+                return;
+            };
+            let Some(publish) = context.publish.as_mut() else { return };
+            if publish.push_evt.handler.is_none() && !publish.session.is_null() {
+                publish.push_evt.handler = Some(nothing);
+                publish.push_evt.data = publish.session.cast::<c_void>();
+                publish.push_evt.log = (*(*publish.session).connection).log;
             }
         }
     }

@@ -144,12 +144,22 @@ fn lengthen(track: &mut ngx_rtmp_dash_track_t) -> io::Result<()> {
     }
     // SAFETY: the module's own, which it has opened and will close.
     let file = ManuallyDrop::new(unsafe { File::from_raw_fd(track.fd) });
-    let result = file.metadata().and_then(|metadata| match metadata.len() < TRACK {
-        true => file.set_len(TRACK),
+    let length = TRACK.min(longest_file());
+    let result = file.metadata().and_then(|metadata| match metadata.len() < length {
+        true => file.set_len(length),
         false => Ok(()),
     });
-    if result.is_err() {
+    if result.is_err() || track.mdat_size as u64 >= length {
         track.mdat_size = 0;
     }
     result
+}
+
+/// As long as this process may make a file, in bytes: it is killed where it makes a longer one
+/// (getrlimit(2), RLIMIT_FSIZE).
+fn longest_file() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: 0 };
+    // SAFETY: the kernel writes one such structure.
+    unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    limit.rlim_cur
 }

@@ -174,10 +174,10 @@ impl Database {
             if self.layout.expect_version(&open.db, &self.path).is_ok() {
                 open.expected_at = Instant::now();
             }
-        } else if let Ok(stamp) = Stamp::of(&self.path)
+        } else if let (Ok(stamp), Ok(version)) = (Stamp::of(&self.path), data_version(&open.db))
             && open.stamp.has_same_access(stamp)
         {
-            open.stamp = stamp;
+            (open.stamp, open.data_version) = (stamp, version);
         }
     }
 

@@ -255,8 +255,9 @@ impl History {
 ///
 /// Without a log, whoever has read in a transaction and then writes is refused at once if somebody
 /// else is about to write: neither could go on (sqlite.org/lang_transaction.html). An application's pages do
-/// so, and would show an error. So it is waited for a moment in which nobody reads: whoever comes after that
-/// waits until the rows are written. On a site where somebody always reads there is no such moment, and what
+/// so, and would show an error. So it is waited for a moment in which nobody reads, with a look of some
+/// microseconds each millisecond that keeps others out: whoever comes after that moment waits until the rows
+/// are written. On a site where somebody always reads there is no such moment, and what
 /// was refused long enough is written all the same.
 #[derive(Debug, Default)]
 struct Manners {

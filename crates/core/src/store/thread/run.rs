@@ -340,7 +340,9 @@ impl Loop {
         let Flushed { events, booted, refused } = guarded(database, |database| {
             let (path, wait) = (database.path().to_owned(), database.layout().patience());
             let flushed = history.flush(database.ready(wait)?, &path);
-            database.has_written();
+            if flushed.as_ref().is_ok_and(|flushed| flushed.events > 0) {
+                database.has_written();
+            }
             flushed
         })?;
         if booted {
