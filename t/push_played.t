@@ -66,7 +66,7 @@ my $session = Test::RTMP->new(app => 'relay')->ready();
 $session->send_play('pulled');
 ok(wait_for(sub { $session->received('video') > 3 }, 5), 'a session plays what is pulled');
 $session->send_publish('another');
-ok(wait_for(sub { $t->find_in_file('error.log', qr/application not found: 'nowhere'/) > 1 }, 5), 'it publishes, which is pushed');
+ok(wait_for(sub { $t->find_in_file('error.log', qr/relay: create push name='pulled'/) }, 5), 'it publishes, and the pulled name is pushed');
 wait_for(sub { 0 }, 0.5);
 is_deeply([$stagedoor->workers(1)], \@workers, 'and the worker lives when the push ends');
 $_->close() for $session, $origin;
