@@ -62,7 +62,7 @@ for my $whose (q(Stagedoor's database), q(an application's database)) {
             && !$live->is_closed(),
         seconds  => \@seconds,
     );
-    ok($site->{complete}->(), "$whose: nothing is missing");
+    ok(wait_for(sub { $site->{complete}->() }, 5), "$whose: nothing is missing");
     $live->close();
     $t->stop();
 }
