@@ -62,11 +62,13 @@ rtmp {
             hls_nested on;
             hls_fragment 500ms;
             hls_playlist_length 60s;
+            hls_cleanup off;    # nginx-rtmp may take the stream's directory away before its first file is there
 
             dash on;
             dash_path %%TESTDIR%%/dash;
             dash_nested on;
             dash_fragment 500ms;
+            dash_cleanup off;
         }
 
         application second {
@@ -77,6 +79,7 @@ rtmp {
             hls_nested on;
             hls_fragment 500ms;
             hls_playlist_length 60s;
+            hls_cleanup off;
         }
     }
 }
