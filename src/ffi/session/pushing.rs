@@ -68,9 +68,8 @@ impl Session {
             };
             let Some(publish) = context.publish.as_mut() else { return };
             if publish.push_evt.handler.is_none() && !publish.session.is_null() {
-                publish.push_evt.handler = Some(nothing);
-                publish.push_evt.data = publish.session.cast::<c_void>();
-                publish.push_evt.log = (*(*publish.session).connection).log;
+                let session = Session::from_raw(publish.session);
+                session.own_timer(&mut publish.push_evt, nothing);
             }
         }
     }
@@ -128,10 +127,15 @@ impl Session {
         // SAFETY: the session's context, of which the relay module has no push.
         unsafe {
             (*context).session = self.as_ptr();
-            (*context).push_evt.data = self.as_ptr().cast::<c_void>();
-            (*context).push_evt.log = self.connection().log;
-            (*context).push_evt.handler = Some(retry);
+            self.own_timer(&mut (*context).push_evt, retry);
         }
+    }
+
+    /// Has a timer of the session's do this.
+    fn own_timer(self, event: &mut ngx_event_t, handler: unsafe extern "C" fn(*mut ngx_event_t)) {
+        event.data = self.as_ptr().cast::<c_void>();
+        event.log = self.connection().log;
+        event.handler = Some(handler);
     }
 
     fn relay_place(self) -> Option<*mut *mut c_void> {

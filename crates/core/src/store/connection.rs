@@ -115,8 +115,7 @@ impl Database {
         let open = self.open.insert(open);
         self.former = None;
         if open.expected_at.elapsed() >= VERSION_AGE {
-            self.layout.expect_version(&open.db, &self.path)?;
-            open.expected_at = Instant::now();
+            open.expect_version(&self.path, &self.layout)?;
         }
         Ok(&mut open.db)
     }
@@ -171,9 +170,7 @@ impl Database {
     pub(super) fn has_written(&mut self) {
         let Some(open) = &mut self.open else { return };
         if has_log(&self.path) {
-            if self.layout.expect_version(&open.db, &self.path).is_ok() {
-                open.expected_at = Instant::now();
-            }
+            let _ = open.expect_version(&self.path, &self.layout); // or the next key meets it
         } else if let (Ok(stamp), Ok(version)) = (Stamp::of(&self.path), data_version(&open.db))
             && open.stamp.has_same_access(stamp)
         {
@@ -224,6 +221,12 @@ impl Opened {
             known.map_err(|error| StoreError::from_sqlite(path, &error))?;
         let side_files = SideFiles::of(path);
         Ok(Self { db, stamp, side_files, mode, outline, data_version, expected_at })
+    }
+
+    fn expect_version(&mut self, path: &Path, layout: &Layout) -> Result<(), StoreError> {
+        layout.expect_version(&self.db, path)?;
+        self.expected_at = Instant::now();
+        Ok(())
     }
 
     /// Takes leave of a database that another one has replaced: what its log holds goes into its
