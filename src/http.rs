@@ -5,8 +5,8 @@
 
 mod access;
 mod conf;
-mod endlist;
 mod headers;
+mod playlist;
 mod status;
 mod stream;
 mod variables;
@@ -96,7 +96,7 @@ unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
 fn install(cf: &Conf<'_>) -> Result<(), NoMemory> {
     add_handler::<access::Paths>(cf, Phase::Access)?;
     add_handler::<access::LiveOnly>(cf, Phase::Precontent)?;
-    add_handler::<endlist::ClosedPlaylist>(cf, Phase::Content)?;
+    add_handler::<playlist::Playlists>(cf, Phase::Content)?;
     install_header_filter::<headers::HlsHeaders>();
     Ok(())
 }

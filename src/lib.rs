@@ -34,8 +34,9 @@
 //!                       │
 //!                       ├─ is it live? ◀─ live registry http/access.rs, http/stream.rs, live.rs
 //!                       ▼
-//!                    the file, or     http/endlist.rs   the playlist of a stream that has ended,
-//!                       │                               closed with #EXT-X-ENDLIST
+//!                    the file, or     http/playlist.rs  the playlist from memory; of a stream that
+//!                       │                               has ended, closed with #EXT-X-ENDLIST;
+//!                       │                               stagedoor_core::hls::{cache, endlist}
 //!                       ▼
 //!                    header filter    http/headers.rs   Cache-Control, Expires, type, CORS
 //! ```

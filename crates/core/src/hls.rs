@@ -1,6 +1,7 @@
 //! HLS and DASH: what a path is over HTTP, whose stream it belongs to, which headers its answer gets,
-//! and how the playlist of a stream that has ended is closed; which playlists are one file.
+//! which playlists are in memory, and how that of a stream that has ended is closed; which are one file.
 
+pub mod cache;
 pub mod cors;
 pub mod endlist;
 pub mod freshness;
