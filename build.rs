@@ -87,7 +87,7 @@ const INNER: [(&str, &[&str], &[&str]); 5] = [
     ),
     (
         "dash/ngx_rtmp_dash_module.c",
-        &["NGX_RTMP_DASH_MAX_SAMPLES"],
+        &["NGX_RTMP_DASH_MAX_SAMPLES", "NGX_RTMP_DASH_DIR_ACCESS"],
         &["} ngx_rtmp_dash_frag_t", "} ngx_rtmp_dash_track_t", "} ngx_rtmp_dash_ctx_t"],
     ),
 ];

@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::io;
 use std::time::{Duration, Instant};
 
 use nginx_sys::{ngx_chain_t, ngx_int_t};
@@ -103,7 +104,7 @@ impl Files {
         for (writer, hold) in Writer::ALL.into_iter().zip(&self.0) {
             hold.replace(next(session, writer, hold.take()));
         }
-        lengthen(session);
+        warn_of(session, session.lengthen_tracks().and(session.renew_dash_directory()));
     }
 
     /// The modules are going to close what they have open.
@@ -114,7 +115,7 @@ impl Files {
                 other => drop(hold.replace(other)),
             }
         }
-        lengthen(session);
+        warn_of(session, session.lengthen_tracks());
     }
 
     /// They have closed it.
@@ -164,8 +165,8 @@ fn next(session: Session, writer: Writer, hold: Hold) -> Hold {
     }
 }
 
-fn lengthen(session: Session) {
-    if let Err(error) = session.lengthen_tracks() {
+fn warn_of(session: Session, prepared: io::Result<()>) {
+    if let Err(error) = prepared {
         let app = session.app();
         warn(session, format_args!("stagedoor: DASH cannot be written: {error}, app: \"{app}\""));
     }

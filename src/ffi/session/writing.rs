@@ -1,19 +1,21 @@
 //! The files that nginx-rtmp's modules write for a session: HLS, DASH and recordings.
 
-use std::ffi::c_void;
+use std::ffi::{OsStr, c_void};
 use std::fmt;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::ptr::NonNull;
 
 use nginx_sys::{ngx_module_t, ngx_str_t};
 
 use super::Session;
 use crate::ffi::rtmp::{
-    ngx_rtmp_dash_ctx_t, ngx_rtmp_dash_track_t, ngx_rtmp_hls_ctx_t, ngx_rtmp_record_ctx_t,
-    ngx_rtmp_record_rec_ctx_t,
+    NGX_RTMP_DASH_DIR_ACCESS, ngx_rtmp_dash_ctx_t, ngx_rtmp_dash_track_t, ngx_rtmp_hls_ctx_t,
+    ngx_rtmp_record_ctx_t, ngx_rtmp_record_rec_ctx_t,
 };
 use crate::ffi::symbols::{Symbols, symbols};
 
@@ -108,6 +110,39 @@ impl Session {
         let kept: &mut ngx_rtmp_dash_ctx_t = unsafe { kept.as_mut() };
         let [audio, video] = [&mut kept.audio, &mut kept.video].map(lengthen);
         audio.and(video)
+    }
+
+    /// Makes the session's own directory for DASH anew (`dash_nested`), if it is gone when the module
+    /// is about to open files there, or has failed to. nginx-rtmp's cache manager removes directories
+    /// that are empty, as one is between a publish and its first picture, or when all in it is too
+    /// old (ngx_rtmp_dash_module.c, ngx_rtmp_dash_cleanup_dir); the module makes it at the publish
+    /// only. The HLS module makes its own with each fragment.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    pub fn renew_dash_directory(self) -> io::Result<()> {
+        let Some(mut kept) = self.writing(Writer::Dash).map(NonNull::cast) else { return Ok(()) };
+        // SAFETY: as above.
+        let kept: &mut ngx_rtmp_dash_ctx_t = unsafe { kept.as_mut() };
+        let is_writing = kept.audio.opened == 1 || kept.video.opened == 1;
+        // Without a configuration of a decoder the module opens nothing.
+        if is_writing || !self.has_decoder_configuration() {
+            return Ok(());
+        }
+        // What the files' names begin with ends with "-" where the stream has no directory of its own.
+        let Some(directory) = kept.stream.as_bytes().strip_suffix(b"/") else { return Ok(()) };
+        let directory = OsStr::from_bytes(directory);
+        match DirBuilder::new().mode(NGX_RTMP_DASH_DIR_ACCESS).create(directory) {
+            Ok(()) => {
+                // As at the publish: with the first fragment comes what players begin with
+                // (ngx_rtmp_dash_write_playlist).
+                kept.id = 0;
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Has the record module forget descriptors that it has closed. When it cannot write it closes its
