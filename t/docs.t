@@ -16,7 +16,7 @@ BEGIN { use FindBin; chdir("$FindBin::Bin/.."); }
 # Files whose texts the log gets; those of the command are its own.
 my @sources = grep { !/(?:^|\/)(?:tests|fixture)\b|\/store\/(?:admin|source)/ }
     split /\n/, `find src crates/core/src/store crates/core/src/store.rs crates/core/src/publish.rs \\
-        crates/core/src/key.rs crates/core/src/guard.rs crates/core/src/limit.rs crates/core/src/registry/handover.rs crates/core/src/status/playlist.rs -name '*.rs'`;
+        crates/core/src/key.rs crates/core/src/guard.rs crates/core/src/limit.rs crates/core/src/throttle.rs crates/core/src/registry/handover.rs crates/core/src/status/playlist.rs -name '*.rs'`;
 
 # What is no line of a log: names of callbacks, what a directive expects and the reasons of the
 # history, which stand in one; the command's advice; a media type; an error that is not told.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nginx_sys::{ngx_chain_t, ngx_int_t};
 use stagedoor_core::hls::writer::parts;
-use stagedoor_core::throttle::Throttle;
+use stagedoor_core::throttle::Telling;
 
 use super::publish::Publisher;
 use crate::ffi::events::{Events, NoMemory};
@@ -46,7 +46,7 @@ pub(super) fn install(events: &Events, symbols: &Symbols) -> Result<(), NoMemory
 
 thread_local! {
     static WRITTEN: RefCell<HashSet<Byte>> = RefCell::default();
-    static FAILED: RefCell<Throttle> = const { RefCell::new(Throttle::new()) };
+    static FAILED: RefCell<Telling> = const { RefCell::new(Telling::new()) };
 }
 
 /// A playlist that nobody else writes, until the value is dropped.
@@ -236,7 +236,7 @@ unsafe extern "C" fn recorded(
 }
 
 fn warn(session: Session, line: std::fmt::Arguments<'_>) {
-    if FAILED.with_borrow_mut(|throttle| throttle.admit(Instant::now())).is_some() {
-        session.log().warn(line);
-    }
+    FAILED.with_borrow_mut(|lines| {
+        lines.tell(Instant::now(), line, |line| session.log().warn(line));
+    });
 }

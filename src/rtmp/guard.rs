@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use nginx_sys::{ngx_chain_t, ngx_int_t};
 use stagedoor_core::guard::{self, Danger, Standing};
-use stagedoor_core::throttle::Throttle;
+use stagedoor_core::throttle::Telling;
 
 use super::latency;
 use crate::ffi::events::{Events, Handler, NoMemory};
@@ -138,8 +138,8 @@ unsafe fn first_buffer(
 }
 
 thread_local! {
-    static REFUSED: RefCell<Throttle> = const { RefCell::new(Throttle::new()) };
-    static IGNORED: RefCell<Throttle> = const { RefCell::new(Throttle::new()) };
+    static REFUSED: RefCell<Telling> = const { RefCell::new(Telling::new()) };
+    static IGNORED: RefCell<Telling> = const { RefCell::new(Telling::new()) };
 }
 
 /// Keeps metadata from nginx-rtmp, which would log an error for each and do nothing else.
@@ -167,13 +167,8 @@ fn refused(session: Session, danger: Danger) {
     warn(&REFUSED, session, format_args!("stagedoor: message refused: {danger}"));
 }
 
-fn warn(throttle: &'static LocalKey<RefCell<Throttle>>, session: Session, line: Arguments<'_>) {
-    let log = session.log();
-    match throttle.with_borrow_mut(|throttle| throttle.admit(Instant::now())) {
-        Some(0) => log.warn(line),
-        Some(others) => {
-            log.warn(format_args!("{line}; so were {others} since the last such line"));
-        }
-        None => {}
-    }
+fn warn(lines: &'static LocalKey<RefCell<Telling>>, session: Session, line: Arguments<'_>) {
+    lines.with_borrow_mut(|lines| {
+        lines.tell(Instant::now(), line, |line| session.log().warn(line));
+    });
 }

@@ -1,6 +1,7 @@
 //! Lines that somebody else decides how often to write: one a second at most, and how many there
 //! would have been.
 
+use std::fmt::Arguments;
 use std::time::{Duration, Instant};
 
 /// A line comes this often at most.
@@ -29,17 +30,6 @@ impl Throttle {
         admits
     }
 
-    /// Whether a line may be written now, and then how many were held since the last one. If not,
-    /// it is held. For lines that nobody else asks about.
-    pub fn admit(&mut self, now: Instant) -> Option<u64> {
-        if !self.is_due(now) {
-            self.held += 1;
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.held))
-    }
-
     /// How many lines were held, if there were any and that may be said now.
     pub fn release(&mut self, now: Instant) -> Option<u64> {
         if self.held == 0 || !self.is_due(now) {
@@ -51,6 +41,29 @@ impl Throttle {
 
     fn is_due(&self, now: Instant) -> bool {
         self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL)
+    }
+}
+
+/// One kind of line that nobody sums up: each says how many were held since the one before.
+#[derive(Debug, Default)]
+pub struct Telling(Throttle);
+
+impl Telling {
+    /// Nothing was written yet.
+    pub const fn new() -> Telling {
+        Telling(Throttle::new())
+    }
+
+    /// Writes a line, or holds it if one was written within the last second.
+    pub fn tell(&mut self, now: Instant, line: Arguments<'_>, write: impl FnOnce(Arguments<'_>)) {
+        if !self.0.is_due(now) {
+            self.0.held += 1;
+            return;
+        }
+        match std::mem::replace(&mut self.0, Throttle { last: Some(now), held: 0 }).held {
+            0 => write(line),
+            held => write(format_args!("{line}; so were {held} since the last such line")),
+        }
     }
 }
 
@@ -66,15 +79,6 @@ mod tests {
         assert_eq!(throttle.release(now + INTERVAL / 2), None);
         assert_eq!(throttle.release(now + INTERVAL), Some(41));
         assert_eq!(throttle.release(now + INTERVAL), None);
-    }
-
-    #[test]
-    fn a_line_says_how_many_were_held_before_it() {
-        let (mut throttle, start) = (Throttle::new(), Instant::now());
-        let admitted: Vec<_> = [0, 1, 999, 1000, 1001, 5000]
-            .map(|ms| throttle.admit(start + Duration::from_millis(ms)))
-            .into();
-        assert_eq!(admitted, [Some(0), None, None, Some(2), None, Some(1)]);
     }
 
     #[test]
@@ -103,5 +107,24 @@ mod tests {
         assert!(!throttle.admits(now + INTERVAL + INTERVAL / 2));
         assert_eq!(throttle.release(now + 2 * INTERVAL), Some(1));
         assert!(throttle.admits(now + 3 * INTERVAL));
+    }
+
+    #[test]
+    fn a_line_says_how_many_were_held_before_it() {
+        let (mut telling, start) = (Telling::new(), Instant::now());
+        let mut written = Vec::new();
+        for ms in [0, 1, 999, 1000, 1001, 5000, 6000] {
+            let now = start + Duration::from_millis(ms);
+            telling.tell(now, format_args!("at {ms}"), |line| written.push(line.to_string()));
+        }
+        assert_eq!(
+            written,
+            [
+                "at 0",
+                "at 1000; so were 2 since the last such line",
+                "at 5000; so were 1 since the last such line",
+                "at 6000"
+            ]
+        );
     }
 }
