@@ -1,15 +1,16 @@
 //! A worker's connection: open as long as the file under its name stays the same one.
 
+mod seen;
+
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
+use self::seen::{Look, Seen, data_version};
 use super::error::StoreError;
 use super::layout::Layout;
 use super::patience;
@@ -51,13 +52,9 @@ pub(super) struct Version {
 #[derive(Debug)]
 struct Opened {
     db: Connection,
-    stamp: Stamp,
+    seen: Seen,
     side_files: SideFiles,
     mode: Mode,
-    /// What [`outline`] says of the schema that SQLite knows.
-    outline: u64,
-    /// What `PRAGMA data_version` said when the file was last seen to change.
-    data_version: i64,
     /// When its schema had the version that is expected.
     expected_at: Instant,
 }
@@ -133,7 +130,7 @@ impl Database {
 
     fn leave_if_replaced(&mut self, stamp: Stamp) -> Result<bool, StoreError> {
         match self.open.as_ref().or(self.former.as_ref()) {
-            Some(former) if former.stamp.id != stamp.id => former.leave()?,
+            Some(former) if former.seen.stamp.id != stamp.id => former.leave()?,
             _ => return Ok(false),
         }
         (self.open, self.former) = (None, None);
@@ -150,9 +147,9 @@ impl Database {
         let Some(open) = &mut self.open else { return };
         let emptied = open.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let (Ok(()), Ok(stamp)) = (emptied, Stamp::of(&self.path))
-            && stamp.id == open.stamp.id
+            && stamp.id == open.seen.stamp.id
         {
-            open.stamp = stamp; // this change is our own
+            open.seen.stamp = stamp; // this change is our own
         }
     }
 
@@ -171,10 +168,8 @@ impl Database {
         let Some(open) = &mut self.open else { return };
         if has_log(&self.path) {
             let _ = open.expect_version(&self.path, &self.layout); // or the next key meets it
-        } else if let (Ok(stamp), Ok(version)) = (Stamp::of(&self.path), data_version(&open.db))
-            && open.stamp.has_same_access(stamp)
-        {
-            (open.stamp, open.data_version) = (stamp, version);
+        } else if let Ok(stamp) = Stamp::of(&self.path) {
+            open.seen.has_written(&open.db, stamp);
         }
     }
 
@@ -216,11 +211,10 @@ impl Opened {
             Err(error) => return Err(error),
         };
         let expected_at = Instant::now();
-        let known = outline(&db).and_then(|outline| Ok((outline, data_version(&db)?)));
-        let (outline, data_version) =
-            known.map_err(|error| StoreError::from_sqlite(path, &error))?;
+        let seen = Seen::of(&db, stamp);
+        let seen = seen.map_err(|error| StoreError::from_sqlite(path, &error))?;
         let side_files = SideFiles::of(path);
-        Ok(Self { db, stamp, side_files, mode, outline, data_version, expected_at })
+        Ok(Self { db, seen, side_files, mode, expected_at })
     }
 
     fn expect_version(&mut self, path: &Path, layout: &Layout) -> Result<(), StoreError> {
@@ -237,73 +231,21 @@ impl Opened {
         }
         // Best effort: where nothing can be written, nothing was.
         let _ = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        self.side_files.remove(self.stamp.id)
+        self.side_files.remove(self.seen.stamp.id)
     }
 
     fn is_current(&self, path: &Path, stamp: Stamp) -> bool {
-        self.stamp == stamp && (self.mode == Mode::Shared || !has_log(path))
+        self.seen.stamp == stamp && (self.mode == Mode::Shared || !has_log(path))
     }
 
     /// Whether the connection is good for what the file holds now, and if so, has it see that.
-    ///
-    /// With a rollback journal each commit changes the file, and with no log SQLite compares the
-    /// file's counter of changes with its pages at each lock (sqlite.org/fileformat.html, section
-    /// 1.3.7). Without the pages it does not even need to: a backup that was copied over the file
-    /// may count the same, also the changes of its schema, and have the same tables on other pages.
     fn looks_again(&mut self, path: &Path, stamp: Stamp) -> Result<Look, StoreError> {
-        if self.mode == Mode::Immutable || !self.stamp.has_same_access(stamp) {
+        if self.mode == Mode::Immutable {
             return Ok(Look::Useless);
         }
-        let db = &self.db;
-        let look = || -> rusqlite::Result<(bool, u64, i64)> {
-            db.release_memory()?;
-            schema::version(db)?; // a lock, and the file's first page
-            let mode = db.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?;
-            Ok((mode != "wal", outline(db)?, data_version(db)?))
-        };
-        let (has_no_log, outline, data_version) =
-            look().map_err(|error| StoreError::from_sqlite(path, &error))?;
-        if !has_no_log || outline != self.outline {
-            return Ok(Look::Useless);
-        }
-        self.stamp = stamp;
-        if std::mem::replace(&mut self.data_version, data_version) == data_version {
-            return Ok(Look::Uncounted);
-        }
-        Ok(Look::Counted)
+        let look = self.seen.looks_again(&self.db, stamp);
+        look.map_err(|error| StoreError::from_sqlite(path, &error))
     }
-}
-
-/// What came of a look at a file that has changed under its connection.
-enum Look {
-    /// The connection is good, and SQLite counts the change.
-    Counted,
-    /// It is good, and SQLite does not know of a change.
-    Uncounted,
-    /// The file is to be opened anew.
-    Useless,
-}
-
-/// Tells one schema from another: what there is, and on which page of the file each table begins.
-fn outline(db: &Connection) -> rusqlite::Result<u64> {
-    let mut statement = db.prepare_cached("SELECT type, name, rootpage, sql FROM sqlite_schema")?;
-    let mut rows = statement.query([])?;
-    let mut hasher = DefaultHasher::new();
-    while let Some(row) = rows.next()? {
-        for column in 0..4 {
-            match row.get_ref(column)? {
-                ValueRef::Integer(page) => page.hash(&mut hasher),
-                ValueRef::Text(text) => text.hash(&mut hasher),
-                _ => 0u8.hash(&mut hasher),
-            }
-        }
-    }
-    Ok(hasher.finish())
-}
-
-/// Another one than before means that somebody else has written, as SQLite counts.
-fn data_version(db: &Connection) -> rusqlite::Result<i64> {
-    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 /// What a database holds at one moment: as long as this lives, its connection sees nothing else.
@@ -422,126 +364,16 @@ pub(super) fn uri(path: &Path, query: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use rusqlite::StatementStatus;
 
     use super::*;
-    use crate::key::KeyDigest;
     use crate::store::fixture::Fixture;
-
-    const WAIT: Duration = Duration::from_millis(100);
-
-    /// As web applications have it: a rollback journal, no log.
-    fn without_log() -> (Fixture, Database) {
-        let fixture = Fixture::new();
-        fixture.raw().pragma_update(None, "journal_mode", "delete").unwrap();
-        let database = Database::new(fixture.path().to_owned(), Layout::Native);
-        (fixture, database)
-    }
-
-    fn streamers(database: &mut Database) -> i64 {
-        let db = database.ready(WAIT).unwrap();
-        db.query_row("SELECT count(*) FROM streamers", [], |row| row.get(0)).unwrap()
-    }
-
-    fn add(db: &Connection, name: &str) {
-        let digest = KeyDigest::of(name.as_bytes());
-        let add = "INSERT INTO streamers (username, key_sha256, created_at, key_changed_at)
-                   VALUES (?1, ?2, '', '')";
-        db.execute(add, (name, digest.as_bytes())).unwrap();
-    }
-
-    #[test]
-    fn a_connection_without_a_log_goes_on_when_somebody_has_written() {
-        let (fixture, mut database) = without_log();
-        assert_eq!(streamers(&mut database), 0);
-        let other = fixture.raw();
-        for wanted in 1..=3 {
-            add(&other, &format!("user{wanted}"));
-            assert_eq!(streamers(&mut database), wanted);
-        }
-        assert_eq!(database.connection, 1);
-    }
-
-    #[test]
-    fn a_backup_copied_over_the_file_is_seen_although_it_has_seen_as_many_changes() {
-        let (fixture, mut database) = without_log();
-        let backup = fixture.beside("backup.db");
-        fs::copy(fixture.path(), &backup).unwrap();
-        add(&fixture.raw(), "live");
-        add(&Connection::open(&backup).unwrap(), "restored");
-        let name = |database: &mut Database| -> String {
-            let db = database.ready(WAIT).unwrap();
-            db.query_row("SELECT username FROM streamers", [], |row| row.get(0)).unwrap()
-        };
-        assert_eq!(name(&mut database), "live");
-        fs::copy(&backup, fixture.path()).unwrap();
-        assert_eq!(name(&mut database), "restored");
-    }
-
-    #[test]
-    fn a_copy_that_counts_as_many_changes_is_another_version() {
-        let (fixture, mut database) = without_log();
-        let backup = fixture.beside("backup.db");
-        fs::copy(fixture.path(), &backup).unwrap();
-        add(&fixture.raw(), "live");
-        add(&Connection::open(&backup).unwrap(), "restored");
-        let before = database.version(WAIT).unwrap();
-        assert_eq!(database.version(WAIT).unwrap(), before);
-        fs::copy(&backup, fixture.path()).unwrap();
-        assert_ne!(database.version(WAIT).unwrap(), before);
-    }
-
-    #[test]
-    fn a_copy_whose_tables_begin_elsewhere_answers_from_there() {
-        let (fixture, mut database) = without_log();
-        let [first, second] = [["keys", "invites"], ["invites", "keys"]].map(|tables| {
-            let path = fixture.beside(tables[0]);
-            fs::copy(fixture.path(), &path).unwrap();
-            let db = Connection::open(&path).unwrap();
-            for table in tables {
-                let make =
-                    format!("CREATE TABLE {table} (it); INSERT INTO {table} VALUES ('{table}')");
-                db.execute_batch(&make).unwrap();
-            }
-            path
-        });
-        let key = |database: &mut Database| -> String {
-            let db = database.ready(WAIT).unwrap();
-            let mut query = db.prepare_cached("SELECT it FROM keys").unwrap();
-            query.query_row([], |row| row.get(0)).unwrap()
-        };
-        fs::copy(&first, fixture.path()).unwrap();
-        assert_eq!(key(&mut database), "keys");
-        fs::copy(&second, fixture.path()).unwrap();
-        assert_eq!(key(&mut database), "keys");
-    }
-
-    #[test]
-    fn what_the_connection_writes_itself_is_no_other_version() {
-        let (_fixture, mut database) = without_log();
-        let before = database.version(WAIT).unwrap();
-        add(database.ready(WAIT).unwrap(), "benw");
-        database.has_written();
-        assert_eq!(database.version(WAIT).unwrap(), before);
-    }
-
-    #[test]
-    fn a_database_that_gets_a_log_is_opened_anew() {
-        let (fixture, mut database) = without_log();
-        assert_eq!(streamers(&mut database), 0);
-        let other = fixture.raw();
-        other.pragma_update(None, "journal_mode", "wal").unwrap();
-        add(&other, "benw");
-        assert_eq!(streamers(&mut database), 1);
-        assert_eq!(database.connection, 2);
-    }
 
     #[test]
     fn a_statement_is_planned_once_whatever_it_is_asked() {
-        let (_fixture, mut database) = without_log();
-        let db = database.ready(WAIT).unwrap();
+        let fixture = Fixture::new();
+        let mut database = Database::new(fixture.path().to_owned(), Layout::Native);
+        let db = database.ready(Duration::from_millis(100)).unwrap();
         let query = "SELECT 1 FROM sessions s JOIN streamers u ON u.id = s.streamer_id
                      WHERE s.app = :key";
         for key in ["0", "1", "text"] {
