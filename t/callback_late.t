@@ -16,12 +16,47 @@ use lib 'lib';
 use Test::Nginx;
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
+use Test::Stock qw(write_stock_and_nginx);
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->plan(1 + 2 * 4 + 1 + 4);
-$t->write_file_expand("$_.conf", conf($_)) for qw(stock nginx);
+
+write_stock_and_nginx($t, <<'END');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+worker_processes 1;
+
+stagedoor_db %%TESTDIR%%/db/stagedoor.db;
+
+events {
+}
+
+rtmp {
+    access_log off;
+
+    server {
+        listen 127.0.0.1:8935;
+
+        on_publish http://127.0.0.1:8081/publish;
+
+        application open {
+            live on;
+        }
+
+        application keyed {
+            live on;
+            stagedoor on;
+        }
+    }
+}
+
+END
+
 my $stagedoor = Test::Stagedoor->new($t);
 my %key = map { $_ => $stagedoor->add($_) } qw(benw carol dora);
 my $callback = IO::Socket::INET->new(
@@ -108,44 +143,5 @@ sub answer {
 }
 
 sub code { my ($client) = @_; return ($client->wait_status(5) // { code => 'nothing' })->{code} }
-
-sub conf {
-    my ($name) = @_;
-    my ($load, $keyed) = $name eq 'stock' ? ('load_module %%RTMP_MODULE%%;', '')
-        : ('stagedoor_db %%TESTDIR%%/db/stagedoor.db;', 'stagedoor on;');
-    return <<"END";
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-worker_processes 1;
-
-$load
-
-events {
-}
-
-rtmp {
-    access_log off;
-
-    server {
-        listen 127.0.0.1:8935;
-
-        on_publish http://127.0.0.1:8081/publish;
-
-        application open {
-            live on;
-        }
-
-        application keyed {
-            live on;
-            $keyed
-        }
-    }
-}
-
-END
-}
 
 ###############################################################################

@@ -15,12 +15,43 @@ use lib 'lib';
 use Test::Nginx;
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
+use Test::Stock qw(write_stock_and_nginx);
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->plan(2 * 3);
-$t->write_file_expand("$_.conf", conf($_)) for qw(stock nginx);
+
+write_stock_and_nginx($t, <<'END');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+worker_processes 1;
+
+stagedoor_db %%TESTDIR%%/db/stagedoor.db;
+
+events {
+}
+
+rtmp {
+    access_log off;
+
+    server {
+        listen 127.0.0.1:8935;
+
+        application app {
+            live on;
+            stagedoor on;
+            on_update http://127.0.0.1:8081/update;
+            notify_update_timeout 2s;
+        }
+    }
+}
+
+END
+
 my $stagedoor = Test::Stagedoor->new($t);
 my %key       = (stock => 'benw', nginx => $stagedoor->add('benw'));
 my %who       = (stock => 'nginx-rtmp alone', nginx => 'with the module');
@@ -54,40 +85,5 @@ for my $name (qw(stock nginx)) {
 }
 
 ###############################################################################
-
-sub conf {
-    my ($name) = @_;
-    my ($main, $keyed) = $name eq 'stock' ? ('load_module %%RTMP_MODULE%%;', '')
-        : ('stagedoor_db %%TESTDIR%%/db/stagedoor.db;', 'stagedoor on;');
-    return <<"END";
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-worker_processes 1;
-
-$main
-
-events {
-}
-
-rtmp {
-    access_log off;
-
-    server {
-        listen 127.0.0.1:8935;
-
-        application app {
-            live on;
-            $keyed
-            on_update http://127.0.0.1:8081/update;
-            notify_update_timeout 2s;
-        }
-    }
-}
-
-END
-}
 
 ###############################################################################

@@ -17,6 +17,7 @@ use Test::Nginx;
 use Test::Proc qw(children cpu_seconds is_running title);
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
+use Test::Stock qw(write_stock_and_nginx);
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -26,7 +27,41 @@ use constant SPACE => 100_000;
 
 my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('prlimit')->plan(2 + 9);
 mkdir $t->testdir() . '/rec' or die "mkdir: $!\n";
-$t->write_file_expand("$_.conf", conf($_)) for qw(stock nginx);
+
+write_stock_and_nginx($t, <<'END');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+worker_processes 1;
+
+events {
+}
+
+rtmp {
+    access_log off;
+
+    server {
+        listen 127.0.0.1:8935;
+
+        application record {
+            live on;
+            record all;
+            record_path %%TESTDIR%%/rec;
+        }
+
+        application dash {
+            live on;
+            dash on;
+            dash_path %%TESTDIR%%/dash;
+            dash_fragment 8s;
+            dash_playlist_length 20s;
+        }
+    }
+}
+
+END
 
 # otherwise it is killed by its first write that is too long
 $SIG{XFSZ} = 'IGNORE';
@@ -141,46 +176,5 @@ sub hangs {
 }
 
 sub answers { return eval { Test::RTMP->new(app => 'dash', timeout => 5)->ready()->close(); 1 } }
-
-sub conf {
-    my ($name) = @_;
-    my $load = $name eq 'stock' ? 'load_module %%RTMP_MODULE%%;' : '';
-    return <<"END";
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-worker_processes 1;
-
-$load
-
-events {
-}
-
-rtmp {
-    access_log off;
-
-    server {
-        listen 127.0.0.1:8935;
-
-        application record {
-            live on;
-            record all;
-            record_path %%TESTDIR%%/rec;
-        }
-
-        application dash {
-            live on;
-            dash on;
-            dash_path %%TESTDIR%%/dash;
-            dash_fragment 8s;
-            dash_playlist_length 20s;
-        }
-    }
-}
-
-END
-}
 
 ###############################################################################

@@ -2,7 +2,7 @@
 
 # Who publishes and has yet to send a picture has an empty directory of its own, and nginx-rtmp's cache manager removes
 # empty directories.  So it does when all that was there has become too old, because the encoder has paused.  HLS makes
-# its directory anew with each fragment; DASH only when a stream begins, so without the module all of it fails.
+# its directory anew with each fragment; DASH only when a stream begins, and nginx-rtmp alone ends the stream.
 
 use warnings;
 use strict;
@@ -15,13 +15,14 @@ use lib 'lib';
 use Test::Nginx;
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
+use Test::Stock qw(write_stock_and_nginx);
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->plan(10);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->plan(1 + 10);
 
-$t->write_file_expand('nginx.conf', <<'END');
+write_stock_and_nginx($t, <<'END');
 
 %%TEST_GLOBALS%%
 
@@ -58,24 +59,30 @@ rtmp {
 
 END
 
-# It looks at files that were renamed meanwhile, and its directory is not empty any more.
+# The cache manager looks at files that were renamed meanwhile, and at directories that are not empty any more.
 $t->allow_alert(qr/(?:hls|dash): cleanup .* failed/);
 
 my $stagedoor = Test::Stagedoor->new($t);
-$t->run();
 
 ###############################################################################
 
-my $client = Test::RTMP->new()->ready();
-$client->publish('name');
-my $mode = mode('dash');
+$t->run($t->testdir() . '/stock.conf');
+my $client = publisher();
+removed('dash') or die "the directory stays\n";
+$client->go_live();
+ok($client->closed_within(5), 'nginx-rtmp alone: a publisher whose directory was removed is closed with its first picture');
+$t->stop();
+
+$t->run();
+my $faults = faults();
+$client = publisher();
 ok(removed('dash'), 'the directory of a publisher that has sent nothing is removed');
 
 $client->go_live();
 ok(is_written('dash', qw(index.mpd init.m4v init.m4a)), 'its DASH is written when it sends pictures');
-is(mode('dash'), $mode, 'into such a directory as nginx-rtmp had made');
+is(mode('dash'), sprintf('%o', 0744 & ~umask), 'into such a directory as nginx-rtmp had made');
 ok(is_written('hls', 'index.m3u8'), 'and so is its HLS');
-is($stagedoor->log_lines(level => 'error', text => qr/^dash: (?!cleanup)/), 0, 'without a fault in between');
+is(faults(), $faults, 'without a fault in between');
 
 $client->stop_media();
 ok(removed($_), "$_: the directory of an encoder that pauses is removed") for qw(dash hls);
@@ -86,6 +93,15 @@ ok(!$client->is_closed(), 'all the while it is live');
 $client->close();
 
 ###############################################################################
+
+# Live, with nothing sent yet.
+sub publisher {
+    my $publisher = Test::RTMP->new()->ready();
+    $publisher->publish('name');
+    return $publisher;
+}
+
+sub faults { return scalar $stagedoor->log_lines(level => 'error', text => qr/^dash: (?!cleanup)/) }
 
 sub directory { return $t->testdir() . "/$_[0]/name" }
 

@@ -14,13 +14,49 @@ use lib 'lib';
 use Test::Nginx;
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
+use Test::Stock qw(write_stock_and_nginx);
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my @APPS = qw(hls dash);
 my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->plan(2 + 2 * 9);
-$t->write_file_expand("$_.conf", conf($_)) for qw(stock nginx);
+
+write_stock_and_nginx($t, <<'END');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+worker_processes 2;
+
+events {
+}
+
+rtmp {
+    access_log off;
+
+    server {
+        listen 127.0.0.1:8935;
+
+        application hls {
+            live on;
+            hls on;
+            hls_path %%TESTDIR%%/hls;
+            hls_fragment 10s;
+            hls_fragment_naming system;
+        }
+
+        application dash {
+            live on;
+            dash on;
+            dash_path %%TESTDIR%%/dash;
+            dash_fragment 10s;
+        }
+    }
+}
+
+END
 
 my $stagedoor = Test::Stagedoor->new($t);
 my @workers;
@@ -108,48 +144,6 @@ sub writers {
 sub writes {
     my ($worker, $app) = @_;
     return scalar grep { defined && m{/$app/.*(?:\.ts|raw\.m4v)$} } map { readlink } glob "/proc/$worker/fd/*";
-}
-
-sub conf {
-    my ($name) = @_;
-    my $load = $name eq 'stock' ? 'load_module %%RTMP_MODULE%%;' : '';
-    return <<"END";
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-worker_processes 2;
-
-$load
-
-events {
-}
-
-rtmp {
-    access_log off;
-
-    server {
-        listen 127.0.0.1:8935;
-
-        application hls {
-            live on;
-            hls on;
-            hls_path %%TESTDIR%%/hls;
-            hls_fragment 10s;
-            hls_fragment_naming system;
-        }
-
-        application dash {
-            live on;
-            dash on;
-            dash_path %%TESTDIR%%/dash;
-            dash_fragment 10s;
-        }
-    }
-}
-
-END
 }
 
 ###############################################################################

@@ -15,12 +15,49 @@ use lib 'lib';
 use Test::Nginx;
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
+use Test::Stock qw(write_stock_and_nginx);
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(2 * 2 + 10);
-$t->write_file_expand($_ . '.conf', conf($_)) for qw(stock nginx);
+
+write_stock_and_nginx($t, <<'END');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+worker_processes 1;
+
+events {
+}
+
+rtmp {
+    access_log off;
+
+    server {
+        listen 127.0.0.1:8935;
+
+        application hls {
+            live on;
+            hls on;
+            hls_path %%TESTDIR%%/hls;
+            hls_fragment 10s;
+            hls_fragment_naming system;
+        }
+
+        application dash {
+            live on;
+            dash on;
+            dash_path %%TESTDIR%%/dash;
+            dash_fragment 10s;
+        }
+    }
+}
+
+END
+
 my $stagedoor = Test::Stagedoor->new($t);
 my $worker;
 
@@ -79,47 +116,5 @@ sub publish {
 
 # Those that the worker has open for the application.
 sub files { my ($app) = @_; return scalar grep { defined && m{/$app/} } map { readlink } glob "/proc/$worker/fd/*" }
-
-sub conf {
-    my ($name) = @_;
-    my $load = $name eq 'stock' ? 'load_module %%RTMP_MODULE%%;' : '';
-    return <<"END";
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-worker_processes 1;
-
-$load
-
-events {
-}
-
-rtmp {
-    access_log off;
-
-    server {
-        listen 127.0.0.1:8935;
-
-        application hls {
-            live on;
-            hls on;
-            hls_path %%TESTDIR%%/hls;
-            hls_fragment 10s;
-            hls_fragment_naming system;
-        }
-
-        application dash {
-            live on;
-            dash on;
-            dash_path %%TESTDIR%%/dash;
-            dash_fragment 10s;
-        }
-    }
-}
-
-END
-}
 
 ###############################################################################

@@ -14,25 +14,65 @@ use lib 'lib';
 use Test::Nginx;
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
+use Test::Stock qw(write_stock_and_nginx);
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(2 * 6);
-$t->write_file_expand("$_.conf", conf($_)) for qw(stock nginx);
+
+write_stock_and_nginx($t, <<'END');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+worker_processes 1;
+
+events {
+}
+
+rtmp {
+    access_log off;
+
+    server {
+        listen 127.0.0.1:8935;
+
+        application app {
+            live on;
+            record all;
+            record_path %%TESTDIR%%/rec;
+        }
+    }
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    server {
+        listen 127.0.0.1:8080;
+
+        location /control {
+            rtmp_control all;
+        }
+    }
+}
+
+END
+
+mkdir $t->testdir() . '/rec' or die "mkdir: $!\n";
 my %who = (stock => 'nginx-rtmp alone', nginx => 'with the module');
 
 ###############################################################################
 
 for my $name (qw(stock nginx)) {
-    mkdir $t->testdir() . "/$name" or die "mkdir: $!\n";
     $t->run($t->testdir() . "/$name.conf");
 
     my $client = publish('one');
     ok(plays('one'), "$who{$name}: a stream is live");
     redirect('one', 'two');
     ok(plays('two'), 'when it is redirected it goes on under the new name');
-    ok(wait_for(sub { -s $t->testdir() . "/$name/two.flv" }, 5), 'and is recorded under that');
+    ok(wait_for(sub { -s $t->testdir() . '/rec/two.flv' }, 5), 'and is recorded under that');
     ok(!plays('one', 1), 'and not under the old one');
 
     my $other = publish('one');
@@ -41,6 +81,7 @@ for my $name (qw(stock nginx)) {
     ok(plays('one'), 'and keeps at the end of the first stream');
     $other->close();
     $t->stop();
+    unlink glob $t->testdir() . '/rec/*';
 }
 
 ###############################################################################
@@ -69,51 +110,6 @@ sub plays {
     my $comes = wait_for(sub { $player->received('video') > 3 }, $timeout // 5);
     $player->close();
     return $comes;
-}
-
-sub conf {
-    my ($name) = @_;
-    my $load = $name eq 'stock' ? 'load_module %%RTMP_MODULE%%;' : '';
-    return <<"END";
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-worker_processes 1;
-
-$load
-
-events {
-}
-
-rtmp {
-    access_log off;
-
-    server {
-        listen 127.0.0.1:8935;
-
-        application app {
-            live on;
-            record all;
-            record_path %%TESTDIR%%/$name;
-        }
-    }
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    server {
-        listen 127.0.0.1:8080;
-
-        location /control {
-            rtmp_control all;
-        }
-    }
-}
-
-END
 }
 
 ###############################################################################

@@ -15,6 +15,7 @@ use lib 'lib';
 use Test::Nginx;
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
+use Test::Stock qw(write_stock_and_nginx);
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -22,7 +23,36 @@ select STDOUT; $| = 1;
 use constant AGAIN => 5;
 
 my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(6);
-$t->write_file_expand($_ . '.conf', conf($_)) for qw(stock nginx);
+
+write_stock_and_nginx($t, <<'END');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+worker_processes 1;
+
+events {
+}
+
+rtmp {
+    access_log off;
+
+    server {
+        listen 127.0.0.1:8935;
+
+        application open {
+            live on;
+            hls on;
+            hls_path %%TESTDIR%%/hls;
+            hls_fragment 10s;
+            hls_fragment_naming system;
+        }
+    }
+}
+
+END
+
 my $stagedoor = Test::Stagedoor->new($t);
 
 ###############################################################################
@@ -59,40 +89,5 @@ sub publish_again {
 }
 
 sub segments { return grep { defined && /\.ts$/ } map { readlink } glob "/proc/$worker/fd/*" }
-
-sub conf {
-    my ($name) = @_;
-    my $load = $name eq 'stock' ? 'load_module %%RTMP_MODULE%%;' : '';
-    return <<"END";
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-worker_processes 1;
-
-$load
-
-events {
-}
-
-rtmp {
-    access_log off;
-
-    server {
-        listen 127.0.0.1:8935;
-
-        application open {
-            live on;
-            hls on;
-            hls_path %%TESTDIR%%/hls;
-            hls_fragment 10s;
-            hls_fragment_naming system;
-        }
-    }
-}
-
-END
-}
 
 ###############################################################################
