@@ -5,6 +5,7 @@
 //!                       │            rtmp/guard.rs     no message that would harm nginx-rtmp, ever;
 //!                       │                              stagedoor_core::guard
 //!                       │            rtmp/latency.rs   answers and ACKs without delay
+//!                       │            ffi/session/{ahead, sending}.rs  many chunks, one system call
 //!                       ▼
 //!                    command "publish"                 rtmp.rs           takes the command over
 //!                       │                              rtmp/publish.rs   one publish a session

@@ -1,10 +1,12 @@
 //! An RTMP session of nginx-rtmp, and what can be asked of it.
 
+mod ahead;
 pub mod input;
 mod media;
 mod naming;
 mod pushing;
 mod receiving;
+mod sending;
 mod socket;
 mod writing;
 

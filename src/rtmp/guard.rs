@@ -46,6 +46,7 @@ pub(super) fn install(events: &Events) -> Result<(), NoMemory> {
 /// A connection has become a session.
 pub(super) fn connected(session: Session) {
     session.watch::<Unfinished>();
+    session.gather_output();
 }
 
 struct Unfinished;

@@ -46,6 +46,8 @@ my %RUNNING = (
     q(an aggregate's check)     => \&aggregate,
     'a look at what has come'   => \&much,
     'media'                     => \&media,
+    'a read'                    => \&exchange,
+    'a write'                   => \&exchange,
     'a recording'               => \&media,
     'media that is not written' => \&media_in_pieces,
     'a look for dead workers'   => \&again,
@@ -169,7 +171,7 @@ sub while_running {
     wait_for(sub { $stagedoor->status()->{live} == 1 }, 3);
     wait_for(sub { 0 }, 0.1);
     # The stream that is live passes these, too.
-    $faults->arm($place, PANIC, 1, $place =~ /^(?:a look at what has come|media)$/ ? victim() : 0);
+    $faults->arm($place, PANIC, 1, $place =~ /^(?:a look at what has come|media|a read|a write)$/ ? victim() : 0);
     my $is_right = eval { $RUNNING{$place}->($place) } // 0;
     diag($@) if $@;
     my $fired = $faults->fires($before);
@@ -268,6 +270,17 @@ sub media {
     my $goes_on = !$c->closed_within(0.5);
     $c->close();
     return $goes_on;
+}
+
+# What has come or gone is not known any more: the session ends.
+sub exchange {
+    my $c = eval {
+        my $c = $stagedoor->client_on(victim());
+        $c->publish($lasting_key);
+        $c;
+    } or return 1;
+    $c->send_media(0.5);
+    return $c->closed_within(3);
 }
 
 # DASH takes no picture whose first buffer is smaller than its header.

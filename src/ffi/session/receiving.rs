@@ -4,7 +4,7 @@ use std::ptr;
 
 use nginx_sys::{ngx_connection_t, ngx_recv_pt, u_char};
 
-use super::Session;
+use super::{Session, ahead};
 use crate::ffi::guard::guard;
 use crate::ffi::module::ERROR;
 use crate::ffi::previous::Previous;
@@ -65,14 +65,20 @@ unsafe extern "C" fn receive<W: Watch>(
     buffer: *mut u_char,
     size: usize,
 ) -> isize {
-    // SAFETY: the very call that nginx-rtmp would have made.
-    let received = RECV.get().map_or(ERROR, |recv| unsafe { recv(connection, buffer, size) });
-    if received <= 0 {
-        return received;
-    }
     // SAFETY: the data of such a connection is its session.
     let session = unsafe { Session::from_raw((*connection).data.cast::<ngx_rtmp_session_t>()) };
     let before = session.bytes_in();
+    // nginx-rtmp does not count the handshake, of which it reads no more than it needs next.
+    // SAFETY: the very call that nginx-rtmp has made.
+    let ahead = guard("a read", Some(ERROR), || unsafe {
+        ahead::receive(connection, buffer, size, before > 0).map(|received| received as isize)
+    });
+    // SAFETY: the very call that nginx-rtmp would have made.
+    let nginx = || RECV.get().map_or(ERROR, |recv| unsafe { recv(connection, buffer, size) });
+    let received = ahead.unwrap_or_else(nginx);
+    if received <= 0 {
+        return received;
+    }
     let after = before.wrapping_add(received as u32);
     if before == 0 {
         guard("the beginning of a session", (), || W::begins(session));
