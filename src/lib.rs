@@ -6,6 +6,7 @@
 //!                       │                              stagedoor_core::guard
 //!                       │            rtmp/latency.rs   answers and ACKs without delay
 //!                       │            ffi/session/{ahead, sending}.rs  many chunks, one system call
+//!                       │            worker/precedence.rs             live streams before new ones
 //!                       ▼
 //!                    command "publish"                 rtmp.rs           takes the command over
 //!                       │                              rtmp/publish.rs   one publish a session

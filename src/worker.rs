@@ -1,15 +1,17 @@
 //! One worker's private state: its store thread, the publishes that wait for an answer, the streams
-//! that it carries ([`streams`]), its look-out for workers that died, and the lines that it writes no
-//! more often than is good for the log ([`lines`]).
+//! that it carries ([`streams`]) and that go first ([`precedence`]), its look-out for workers that died,
+//! and the lines that it writes no more often than is good for the log ([`lines`]).
 //!
 //! nginx runs all of this on one thread. No function here calls into nginx-rtmp while it holds the
 //! state: what nginx-rtmp does may come back here.
 
 mod lines;
 mod meters;
+mod precedence;
 mod streams;
 
 pub use lines::{Flood, warn};
+pub use precedence::live_streams_first;
 pub use streams::{Carrier, Duplicate, LiveStream, Place, end, go_live, take_up};
 
 use std::cell::RefCell;
@@ -338,6 +340,7 @@ impl OnWakeup for Answers {
                     }
                     live::count(|counters| counters.answered(asked.elapsed(), verdict.is_err()));
                     if let Some(asker) = asker.upgrade() {
+                        live_streams_first();
                         asker.answered(verdict);
                     }
                 }

@@ -24,7 +24,7 @@ use crate::ffi::rtmp::{
     NGX_RTMP_MSG_CHUNK_SIZE, NGX_RTMP_MSG_VIDEO, ngx_rtmp_header_t, ngx_rtmp_session_t,
 };
 use crate::ffi::session::{self, Session, Watch};
-use crate::live;
+use crate::{live, worker};
 
 const GUARDED: [(u32, Handler); 9] = [
     (NGX_RTMP_MSG_CHUNK_SIZE, chunk_size),
@@ -58,6 +58,12 @@ impl Watch for Unfinished {
     fn begins(session: Session) {
         if super::is_needed() {
             latency::handshake_begins(session);
+        }
+    }
+
+    fn sets_up(session: Session) {
+        if session.is_incoming() {
+            worker::live_streams_first();
         }
     }
 

@@ -328,6 +328,12 @@ impl Carrier for Publisher {
         self.session.media()
     }
 
+    fn receive(&self) {
+        if !self.is_detached.get() && !self.session.is_closing() {
+            self.session.receive_now();
+        }
+    }
+
     fn stop(&self, why: Stop) {
         let is_live = matches!(*self.state.borrow(), State::Live { .. });
         if is_live && !self.session.is_closing() {

@@ -37,6 +37,9 @@ pub trait Carrier {
     /// The name that was waited for is free for this stream: [`take_up`] makes it live.
     fn inherited(&self);
 
+    /// What has come of it is read now.
+    fn receive(&self);
+
     /// nginx-rtmp's counter of what the session has received, in bytes.
     fn bytes_in(&self) -> u32;
 

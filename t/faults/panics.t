@@ -6,6 +6,8 @@
 use warnings;
 use strict;
 
+use IO::Select;
+use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -31,7 +33,7 @@ my %RUNNING = (
     'the beginning of a session' => \&begin,
     q(a publish's preparation)  => \&begin,
     'a push'                    => \&push_nowhere,
-    'a wake-up'                 => \&begin,
+    'a wake-up'                 => \&wake_up,
     q(a stream's end)           => \&begin_and_close,
     q(a stream's deletion)      => \&begin_and_vanish,
     q(a stream's last moment)   => \&begin_and_vanish,
@@ -42,10 +44,12 @@ my %RUNNING = (
     'a takeover'                => \&take_over,
     'a play'                    => \&play,
     q(a command with a stream's name) => sub { Test::RTMP->new()->ready()->fc_publish('a-name') },
-    q(a message's check)        => \&begin,
+    q(a message's check)        => \&exchange,
     q(an aggregate's check)     => \&aggregate,
     'a look at what has come'   => \&much,
     'media'                     => \&media,
+    q(a session's set-up)       => \&begin,
+    q(a live stream's turn)     => \&crowd,
     'a read'                    => \&exchange,
     'a write'                   => \&exchange,
     'a recording'               => \&media,
@@ -171,7 +175,7 @@ sub while_running {
     wait_for(sub { $stagedoor->status()->{live} == 1 }, 3);
     wait_for(sub { 0 }, 0.1);
     # The stream that is live passes these, too.
-    $faults->arm($place, PANIC, 1, $place =~ /^(?:a look at what has come|media|a read|a write)$/ ? victim() : 0);
+    $faults->arm($place, PANIC, 1, $place =~ /^(?:a look at what has come|a message's check|media|a read|a write)$/ ? victim() : 0);
     my $is_right = eval { $RUNNING{$place}->($place) } // 0;
     diag($@) if $@;
     my $fired = $faults->fires($before);
@@ -205,6 +209,17 @@ sub begin {
     my $is_over = $is_live || $status || $c->is_closed();
     $c->close();
     return $is_over;
+}
+
+# An answer that is there at once wakes nobody.
+sub wake_up {
+    my ($place) = @_;
+    my $before = $faults->fired();
+    for (1 .. 20) {
+        begin() or return 0;
+        return 1 if $faults->fired() > $before;
+    }
+    return 0;
 }
 
 sub live { my ($key) = @_; my $c = Test::RTMP->new()->ready(); $c->publish($key)->{code} eq 'NetStream.Publish.Start' or die "not live\n"; return $c }
@@ -272,7 +287,7 @@ sub media {
     return $goes_on;
 }
 
-# What has come or gone is not known any more: the session ends.
+# What has come or gone, or whether it may be read, is not known any more: the session ends.
 sub exchange {
     my $c = eval {
         my $c = $stagedoor->client_on(victim());
@@ -281,6 +296,20 @@ sub exchange {
     } or return 1;
     $c->send_media(0.5);
     return $c->closed_within(3);
+}
+
+# Hundreds shake hands within one turn of the event loop: all of them are answered.
+sub crowd {
+    my $hello = "\x03" . pack('N2', 0, 0x0a000d0e) . 'x' x 1528;
+    my @clients = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port(8935)) } 1 .. 400;
+    syswrite $_, substr $hello, 0, 1000 for @clients;
+    wait_for(sub { 0 }, 0.3);
+    my @workers = $stagedoor->workers(2);
+    kill STOP => @workers;
+    syswrite $_, substr $hello, 1000 for @clients;
+    kill CONT => @workers;
+    my $answered = grep { IO::Select->new($_)->can_read(3) && sysread $_, my $byte, 1 } @clients;
+    return $answered == @clients;
 }
 
 # DASH takes no picture whose first buffer is smaller than its header.

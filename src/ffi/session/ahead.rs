@@ -7,10 +7,12 @@
 //! that has ended. Nothing stays: there may be a stream key in it.
 
 use std::cell::RefCell;
+use std::io;
 use std::ptr;
 
 use nginx_sys::{
-    NGX_USE_EPOLL_EVENT, ngx_connection_t, ngx_event_flags, ngx_uint_t, ngx_use_epoll_rdhup,
+    NGX_AGAIN, NGX_USE_EPOLL_EVENT, ngx_connection_t, ngx_event_flags, ngx_uint_t,
+    ngx_use_epoll_rdhup,
 };
 
 use crate::ffi::event::Posted;
@@ -36,8 +38,9 @@ struct Ahead {
     clearing: Option<Posted>,
 }
 
-/// Receives into nginx-rtmp's buffer, and reads ahead if it may; `None` leaves it to nginx's own
-/// function: at the end of what has come, for errors, and where nginx does not know how much there is.
+/// Receives into nginx-rtmp's buffer, and reads ahead if it may. Returns what `recv` returns; `None`
+/// leaves it to nginx's own function: at the end of what has come, for errors, and where nginx does not
+/// know how much there is.
 ///
 /// # Safety
 ///
@@ -47,14 +50,14 @@ pub(super) unsafe fn receive(
     buffer: *mut u8,
     size: usize,
     may_read: bool,
-) -> Option<usize> {
+) -> Option<isize> {
     AHEAD
         .try_with(|ahead| {
             let mut ahead = ahead.try_borrow_mut().ok()?;
             // SAFETY: as promised by the caller.
             unsafe {
                 if ahead.start < ahead.end {
-                    (ahead.of == connection).then(|| ahead.take(buffer, size))
+                    (ahead.of == connection).then(|| ahead.take(buffer, size) as isize)
                 } else if may_read {
                     ahead.read(connection, buffer, size)
                 } else {
@@ -91,7 +94,7 @@ impl Ahead {
         connection: *mut ngx_connection_t,
         buffer: *mut u8,
         size: usize,
-    ) -> Option<usize> {
+    ) -> Option<isize> {
         // SAFETY: as promised by the caller; nginx's variables are set before workers run.
         let (fd, event, has_rdhup) = unsafe {
             let flags = ngx_event_flags & NGX_USE_EPOLL_EVENT as ngx_uint_t;
@@ -108,7 +111,14 @@ impl Ahead {
         ];
         // SAFETY: the connection's descriptor, and memory that may be written.
         let received = unsafe { libc::readv(fd, parts.as_ptr(), parts.len() as i32) };
-        let received = usize::try_from(received).ok().filter(|&received| received > 0)?;
+        let Some(received) = usize::try_from(received).ok().filter(|&received| received > 0) else {
+            let is_all =
+                received < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;
+            return is_all.then(|| {
+                event.set_ready(0);
+                NGX_AGAIN as isize
+            });
+        };
         // As ngx_recv.c counts what is left: less than was asked for is all there was.
         if event.available > 0 {
             let left = i64::from(event.available) - received as i64;
@@ -123,7 +133,7 @@ impl Ahead {
             (self.of, self.start, self.end) = (connection, 0, received - here);
             self.clearing.get_or_insert_with(|| Posted::new(Log::cycle(), clear)).post();
         }
-        Some(here)
+        Some(here as isize)
     }
 
     /// The room; `None` if there is no memory.

@@ -1,5 +1,6 @@
 //! What of a session's messages has come so far.
 
+use std::cell::Cell;
 use std::ptr;
 
 use nginx_sys::{ngx_connection_t, ngx_recv_pt, u_char};
@@ -17,8 +18,17 @@ pub trait Watch {
     const INTERVAL: u32;
     /// Bytes of the handshake have come, which nginx-rtmp does not count, or the first ones behind it.
     fn begins(session: Session);
+    /// Something is to be read of a session that has sent less than that so far. Sessions that somebody
+    /// has opened to this server are read from their own event alone (ngx_rtmp_handler.c): nothing
+    /// else is under way then.
+    fn sets_up(session: Session);
     /// Says whether the session may go on.
     fn look(session: Session) -> bool;
+}
+
+thread_local! {
+    /// Whose `sets_up` is running.
+    static READING: Cell<Option<Session>> = const { Cell::new(None) };
 }
 
 /// nginx's own way to receive.
@@ -34,6 +44,23 @@ impl Session {
             let is_usual = |known| place.read().is_some_and(|recv| ptr::fn_addr_eq(recv, known));
             if RECV.get().is_none_or(is_usual) {
                 RECV.hook(place, Some(receive::<W>));
+            }
+        }
+    }
+
+    /// Has nginx-rtmp read what has come by now, as the event loop would (ngx_epoll_module.c). Does
+    /// nothing for a session that is being read.
+    pub fn receive_now(self) {
+        // SAFETY: the connection's own read event; who handles it looks whether the session ends.
+        unsafe {
+            let read = self.connection().read;
+            if READING.get() == Some(self) || (*read).active() == 0 {
+                return;
+            }
+            (*read).set_ready(1);
+            (*read).available = -1;
+            if let Some(handler) = (*read).handler {
+                handler(read);
             }
         }
     }
@@ -68,10 +95,15 @@ unsafe extern "C" fn receive<W: Watch>(
     // SAFETY: the data of such a connection is its session.
     let session = unsafe { Session::from_raw((*connection).data.cast::<ngx_rtmp_session_t>()) };
     let before = session.bytes_in();
+    if before < W::INTERVAL {
+        let outer = READING.replace(Some(session));
+        guard("a session's set-up", (), || W::sets_up(session));
+        READING.set(outer);
+    }
     // nginx-rtmp does not count the handshake, of which it reads no more than it needs next.
     // SAFETY: the very call that nginx-rtmp has made.
     let ahead = guard("a read", Some(ERROR), || unsafe {
-        ahead::receive(connection, buffer, size, before > 0).map(|received| received as isize)
+        ahead::receive(connection, buffer, size, before > 0)
     });
     // SAFETY: the very call that nginx-rtmp would have made.
     let nginx = || RECV.get().map_or(ERROR, |recv| unsafe { recv(connection, buffer, size) });
