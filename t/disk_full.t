@@ -16,6 +16,7 @@ use lib 'lib';
 use Test::Nginx;
 use Test::Proc qw(children cpu_seconds is_running title);
 use Test::RTMP;
+use Test::RTMP::Media qw(video_frame);
 use Test::Stagedoor qw(wait_for);
 use Test::Stock qw(write_stock_and_nginx);
 
@@ -25,7 +26,7 @@ select STDOUT; $| = 1;
 # bytes of a file; a fragment has more, and what the worker logs is less
 use constant SPACE => 100_000;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('prlimit')->plan(2 + 9);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('prlimit')->plan(2 + 10);
 mkdir $t->testdir() . '/rec' or die "mkdir: $!\n";
 
 write_stock_and_nginx($t, <<'END');
@@ -105,6 +106,9 @@ ok(!$client->closed_within(1), 'the stream goes on without space');
 ok(answers(), 'and so does the worker');
 like($t->read_file('error.log'), qr/\[warn\].*stagedoor: DASH cannot be written/, 'which is logged, too');
 limit('unlimited');
+my $ended = first_picture_cut_short();
+ok(answers(), 'nor does it behind a fragment of one picture that was cut short, when its stream ends with a message');
+$ended->close();
 my $before = fragments();
 $client->send_media(10);
 ok(wait_for(sub { fragments() > $before }, 5), 'and the stream is written when there is some');
@@ -159,6 +163,22 @@ sub cut_short {
     $is_full->() or die "nothing is cut short\n";
     limit('unlimited');
     return;
+}
+
+# One picture with which a fragment begins, and the message behind it that has nginx-rtmp close that
+# (ngx_rtmp_receive.c, ngx_rtmp_user_message_handler).
+sub first_picture_cut_short {
+    my $publisher = Test::RTMP->new(app => 'dash')->ready();
+    $publisher->publish('other');
+    $publisher->send_media(0.1, audio => 0);
+    my $end = sub { $publisher->message(csid => 2, type => 4, stream_id => 0, payload => pack('nN', 1, 1)) };
+    $end->();
+    limit(SPACE);
+    $publisher->send_video(video_frame('gray', 0) . "\0" x (2 * SPACE));
+    $end->();
+    $publisher->create_stream();    # which is answered when all that has been read
+    limit('unlimited');
+    return $publisher;
 }
 
 sub limit {

@@ -1,6 +1,7 @@
 //! An RTMP session of nginx-rtmp, and what can be asked of it.
 
 mod ahead;
+mod dash;
 pub mod input;
 mod media;
 mod naming;
@@ -24,6 +25,7 @@ use super::rtmp::{
 };
 use super::symbols::symbols;
 
+pub use dash::Dash;
 pub use receiving::Watch;
 pub use writing::{SetAside, Writer};
 
@@ -158,6 +160,21 @@ impl Session {
             Rc::increment_strong_count(value);
             Some(Rc::from_raw(value))
         }
+    }
+
+    /// Looks at it without a count of its own, which would be written: cheap enough for each message.
+    ///
+    /// # Safety
+    ///
+    /// As above.
+    pub unsafe fn look_at<T, R>(
+        self,
+        module: *const ngx_module_t,
+        look: impl FnOnce(&T) -> R,
+    ) -> Option<R> {
+        // SAFETY: as above. The session's count cannot go meanwhile, whatever is done: nginx-rtmp
+        // destroys a session from an event of its own (ngx_rtmp_init.c, ngx_rtmp_finalize_session).
+        unsafe { self.place(module).read().cast::<T>().as_ref().map(look) }
     }
 
     /// Has the session hold a value for a module until its connection is gone, and then call

@@ -6,7 +6,7 @@
 //! ngx_rtmp_dash_close_fragment). With `stagedoor on` a name has one publisher; here it is what others
 //! publish, or pull from elsewhere in each worker. They go on, and write when the name is free.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use crate::ffi::rtmp::{
     NGX_RTMP_MSG_AUDIO, NGX_RTMP_MSG_VIDEO, ngx_rtmp_handler_pt, ngx_rtmp_header_t,
     ngx_rtmp_session_t,
 };
-use crate::ffi::session::{Session, SetAside, Writer};
+use crate::ffi::session::{Dash, Session, SetAside, Writer};
 use crate::ffi::symbols::Symbols;
 
 /// How long after it was refused a name is asked for again.
@@ -84,7 +84,11 @@ enum Hold {
 
 /// The files of a session.
 #[derive(Debug, Default)]
-pub(super) struct Files([RefCell<Hold>; Writer::ALL.len()]);
+pub(super) struct Files {
+    /// Those that DASH has open are not as long as they should be: it is tried again with each message.
+    are_short: Cell<bool>,
+    holds: [RefCell<Hold>; Writer::ALL.len()],
+}
 
 /// Media has come, which nginx-rtmp's modules have not seen yet.
 pub(super) fn before_media(session: Session, publisher: Option<&Publisher>) {
@@ -101,26 +105,24 @@ pub(super) fn before_media(session: Session, publisher: Option<&Publisher>) {
 
 impl Files {
     fn before_media(&self, session: Session) {
-        for (writer, hold) in Writer::ALL.into_iter().zip(&self.0) {
+        for (writer, hold) in Writer::ALL.into_iter().zip(&self.holds) {
             hold.replace(next(session, writer, hold.take()));
         }
-        warn_of(session, session.lengthen_tracks().and(session.renew_dash_directory()));
     }
 
     /// The modules are going to close what they have open.
     pub(super) fn before_close(&self, session: Session) {
-        for (writer, hold) in Writer::ALL.into_iter().zip(&self.0) {
+        for (writer, hold) in Writer::ALL.into_iter().zip(&self.holds) {
             match hold.take() {
                 Hold::Waits { kept, .. } => session.put_back(writer, kept),
                 other => drop(hold.replace(other)),
             }
         }
-        warn_of(session, session.lengthen_tracks());
     }
 
     /// They have closed it.
     pub(super) fn release(&self) {
-        self.0.iter().for_each(|hold| drop(hold.take()));
+        self.holds.iter().for_each(|hold| drop(hold.take()));
     }
 }
 
@@ -165,13 +167,6 @@ fn next(session: Session, writer: Writer, hold: Hold) -> Hold {
     }
 }
 
-fn warn_of(session: Session, prepared: io::Result<()>) {
-    if let Err(error) = prepared {
-        let app = session.app();
-        warn(session, format_args!("stagedoor: DASH cannot be written: {error}, app: \"{app}\""));
-    }
-}
-
 unsafe extern "C" fn audio(
     session: *mut ngx_rtmp_session_t,
     header: *mut ngx_rtmp_header_t,
@@ -190,26 +185,67 @@ unsafe extern "C" fn video(
     unsafe { dash(&DASH_VIDEO, session, header, message) }
 }
 
-/// A stream of which no DASH can be written goes on: nginx-rtmp would end it, where it goes on without
-/// HLS and recordings.
-///
 /// # Safety
 ///
 /// The arguments are those of a handler that nginx-rtmp has called.
+#[inline]
 unsafe fn dash(
     handler: &Previous<ngx_rtmp_handler_pt>,
     session: *mut ngx_rtmp_session_t,
     header: *mut ngx_rtmp_header_t,
     message: *mut ngx_chain_t,
 ) -> ngx_int_t {
+    // SAFETY: nginx-rtmp's own, valid while the session is.
+    let view = unsafe { Session::from_raw(session) };
     // SAFETY: the very call that nginx-rtmp would have made.
-    let result = handler.get().map_or(OK, |stock| unsafe { stock(session, header, message) });
-    if result != ERROR {
-        return result;
+    let stock =
+        move || handler.get().map_or(OK, |stock| unsafe { stock(session, header, message) });
+    let result = match view.dash() {
+        Some(dash) => around(view, dash, stock),
+        None => stock(),
+    };
+    if result == ERROR { goes_on(view) } else { result }
+}
+
+/// A fragment is opened by a message, and read when it is closed: by a later one, or at the end of the
+/// stream. So its files are seen to behind the message that opens it; what it needs before that, while
+/// none is open.
+#[inline(never)]
+fn around(session: Session, dash: Dash, stock: impl FnOnce() -> ngx_int_t) -> ngx_int_t {
+    let before = dash.fragment();
+    if before.is_none() {
+        guard("a directory for DASH", (), || {
+            dash.renew_directory().unwrap_or_else(|error| warn_of(session, &error));
+        });
     }
+    let result = stock();
+    if dash.fragment() != before || Publisher::look(session, are_short).unwrap_or(true) {
+        let are_long = guard("a fragment of DASH", false, || {
+            dash.lengthen_tracks().unwrap_or_else(|error| {
+                warn_of(session, &error);
+                false
+            })
+        });
+        Publisher::look(session, |publisher| publisher.files.are_short.set(!are_long));
+    }
+    result
+}
+
+fn are_short(publisher: &Publisher) -> bool {
+    publisher.files.are_short.get()
+}
+
+fn warn_of(session: Session, error: &io::Error) {
+    let app = session.app();
+    warn(session, format_args!("stagedoor: DASH cannot be written: {error}, app: \"{app}\""));
+}
+
+/// A stream of which no DASH can be written goes on: nginx-rtmp would end it, where it goes on without
+/// HLS and recordings.
+#[cold]
+#[inline(never)]
+fn goes_on(session: Session) -> ngx_int_t {
     guard("media that is not written", OK, || {
-        // SAFETY: nginx-rtmp's own, valid while the session is.
-        let session = unsafe { Session::from_raw(session) };
         let app = session.app();
         warn(session, format_args!("stagedoor: DASH cannot be written, app: \"{app}\""));
         OK

@@ -46,12 +46,12 @@ use crate::worker::{self, Carrier, LiveStream, Place, Ticket};
 /// What a session holds for this module.
 #[derive(Debug)]
 pub(super) struct Publisher {
+    /// Those that nginx-rtmp writes of its stream.
+    pub(super) files: Files,
     session: Session,
     me: Weak<Publisher>,
     state: RefCell<State>,
     timer: Timer,
-    /// Those that nginx-rtmp writes of its stream.
-    pub(super) files: Files,
     /// Its set-up phase.
     pub(super) latency: Latency,
     /// Clears the session's buffers, once nginx-rtmp does not look at them.
@@ -152,6 +152,7 @@ impl Publisher {
         let publisher = Rc::new_cyclic(|me: &Weak<Publisher>| {
             let expires = me.clone();
             Publisher {
+                files: Files::default(),
                 session,
                 me: me.clone(),
                 state: RefCell::default(),
@@ -160,7 +161,6 @@ impl Publisher {
                         publisher.or_closed("a publish's timer", || publisher.expired());
                     }
                 }),
-                files: Files::default(),
                 latency: Latency::new(session, me.clone()),
                 wiping: Posted::new(session.log(), move || {
                     // SAFETY: nothing is being read while posted events run, and the event goes
@@ -183,6 +183,12 @@ impl Publisher {
     pub(super) fn find(session: Session) -> Option<Rc<Publisher>> {
         // SAFETY: this module attaches nothing else.
         unsafe { session.attached(&raw const ngx_stagedoor_rtmp_module) }
+    }
+
+    /// Looks at it, if the session has one.
+    pub(super) fn look<R>(session: Session, look: impl FnOnce(&Publisher) -> R) -> Option<R> {
+        // SAFETY: this module attaches nothing else.
+        unsafe { session.look_at(&raw const ngx_stagedoor_rtmp_module, look) }
     }
 
     /// The session begins to play a stream.

@@ -47,12 +47,14 @@ my %RUNNING = (
     q(a message's check)        => \&exchange,
     q(an aggregate's check)     => \&aggregate,
     'a look at what has come'   => \&much,
-    'media'                     => \&media,
     q(a session's set-up)       => \&begin,
     q(a live stream's turn)     => \&crowd,
     'a read'                    => \&exchange,
     'a write'                   => \&exchange,
-    'a recording'               => \&media,
+    'media'                     => sub { media() },
+    'a recording'               => sub { media() },
+    'a directory for DASH'      => sub { media(app => 'dash') },
+    'a fragment of DASH'        => sub { media(app => 'dash') },
     'media that is not written' => \&media_in_pieces,
     'a look for dead workers'   => \&again,
     'a look for takeovers'      => \&again,
@@ -279,7 +281,8 @@ sub much {
 }
 
 sub media {
-    my $c = $stagedoor->client_on(victim());
+    my (%where) = @_;
+    my $c = $stagedoor->client_on(victim(), %where);
     $c->publish($lasting_key);
     $c->send_media(0.5);
     my $goes_on = !$c->closed_within(0.5);

@@ -1,21 +1,15 @@
 //! The files that nginx-rtmp's modules write for a session: HLS, DASH and recordings.
 
-use std::ffi::{OsStr, c_void};
+use std::ffi::c_void;
 use std::fmt;
-use std::fs::{DirBuilder, File};
-use std::io;
-use std::mem::ManuallyDrop;
-use std::os::fd::{FromRawFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
 use nginx_sys::{ngx_module_t, ngx_str_t};
 
 use super::Session;
 use crate::ffi::rtmp::{
-    NGX_RTMP_DASH_DIR_ACCESS, ngx_rtmp_dash_ctx_t, ngx_rtmp_dash_track_t, ngx_rtmp_hls_ctx_t,
-    ngx_rtmp_record_ctx_t, ngx_rtmp_record_rec_ctx_t,
+    ngx_rtmp_dash_ctx_t, ngx_rtmp_hls_ctx_t, ngx_rtmp_record_ctx_t, ngx_rtmp_record_rec_ctx_t,
 };
 use crate::ffi::symbols::{Symbols, symbols};
 
@@ -54,12 +48,6 @@ pub struct SetAside(NonNull<c_void>);
 /// NGX_INVALID_FILE
 const NO_FILE: RawFd = -1;
 
-/// How long a track's file is at least, in bytes, while a fragment is being written into it: the
-/// 10 MB at which nginx-rtmp closes it (ngx_rtmp_dash_module.c, NGX_RTMP_DASH_MAX_MDAT), its largest
-/// message, and as many writes of its buffer of 1 MB that were cut short. What is behind the media
-/// takes no space.
-const TRACK: u64 = 64 << 20;
-
 impl Session {
     /// The path of the playlist that a module writes for the session, if it writes one. It lies
     /// elsewhere in memory after each publish.
@@ -96,55 +84,6 @@ impl Session {
         }
     }
 
-    /// Lengthens the files that the DASH module is going to read, if they are short. It reads as much
-    /// as it meant to write, and at the end of a file for good (ngx_rtmp_dash_module.c,
-    /// ngx_rtmp_dash_close_fragment): after a write that was cut short, because the disk is full. Of a
-    /// file that cannot be lengthened the module is to read nothing.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot.
-    pub fn lengthen_tracks(self) -> io::Result<()> {
-        let Some(mut kept) = self.writing(Writer::Dash).map(NonNull::cast) else { return Ok(()) };
-        // SAFETY: as above; nothing else looks at it while a handler runs.
-        let kept: &mut ngx_rtmp_dash_ctx_t = unsafe { kept.as_mut() };
-        let [audio, video] = [&mut kept.audio, &mut kept.video].map(lengthen);
-        audio.and(video)
-    }
-
-    /// Makes the session's own directory for DASH anew (`dash_nested`), if it is gone when the module
-    /// is about to open files there, or has failed to. nginx-rtmp's cache manager removes directories
-    /// that are empty, as one is between a publish and its first picture, or when all in it is too
-    /// old (ngx_rtmp_dash_module.c, ngx_rtmp_dash_cleanup_dir); the module makes it at the publish
-    /// only. The HLS module makes its own with each fragment.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot.
-    pub fn renew_dash_directory(self) -> io::Result<()> {
-        let Some(mut kept) = self.writing(Writer::Dash).map(NonNull::cast) else { return Ok(()) };
-        // SAFETY: as above.
-        let kept: &mut ngx_rtmp_dash_ctx_t = unsafe { kept.as_mut() };
-        let is_writing = kept.audio.opened == 1 || kept.video.opened == 1;
-        // Without a configuration of a decoder the module opens nothing.
-        if is_writing || !self.has_decoder_configuration() {
-            return Ok(());
-        }
-        // What the files' names begin with ends with "-" where the stream has no directory of its own.
-        let Some(directory) = kept.stream.as_bytes().strip_suffix(b"/") else { return Ok(()) };
-        let directory = OsStr::from_bytes(directory);
-        match DirBuilder::new().mode(NGX_RTMP_DASH_DIR_ACCESS).create(directory) {
-            Ok(()) => {
-                // As at the publish: with the first fragment comes what players begin with
-                // (ngx_rtmp_dash_write_playlist).
-                kept.id = 0;
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Has the record module forget descriptors that it has closed. When it cannot write it closes its
     /// file, and keeps the number (ngx_rtmp_record_module.c, ngx_rtmp_record_write_frame): with
     /// the next message it writes into, and closes, whatever has that number by then. Returns
@@ -167,34 +106,8 @@ impl Session {
         any
     }
 
-    fn writing(self, writer: Writer) -> Option<NonNull<c_void>> {
+    pub(super) fn writing(self, writer: Writer) -> Option<NonNull<c_void>> {
         // SAFETY: the session's place for the module.
         NonNull::new(unsafe { self.place(writer.module(symbols()?)).read() })
     }
-}
-
-fn lengthen(track: &mut ngx_rtmp_dash_track_t) -> io::Result<()> {
-    if track.opened != 1 {
-        return Ok(());
-    }
-    // SAFETY: the module's own, which it has opened and will close.
-    let file = ManuallyDrop::new(unsafe { File::from_raw_fd(track.fd) });
-    let length = TRACK.min(longest_file());
-    let result = file.metadata().and_then(|metadata| match metadata.len() < length {
-        true => file.set_len(length),
-        false => Ok(()),
-    });
-    if result.is_err() || track.mdat_size as u64 >= length {
-        track.mdat_size = 0;
-    }
-    result
-}
-
-/// As long as this process may make a file, in bytes: it is killed where it makes a longer one
-/// (getrlimit(2), RLIMIT_FSIZE).
-fn longest_file() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: 0 };
-    // SAFETY: the kernel writes one such structure.
-    unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
-    limit.rlim_cur
 }
