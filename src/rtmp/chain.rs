@@ -39,8 +39,7 @@ unsafe extern "C" fn publish(
             session.send_error(c"NetStream.Publish.BadName", c"Already publishing");
             return false;
         }
-        let publisher = Publisher::find(session);
-        let is_live = publisher.as_ref().is_some_and(|publisher| publisher.is_live());
+        let is_live = Publisher::look(session, Publisher::is_live).unwrap_or(false);
         if session.is_incoming() && !super::publishes_by_nginx(session) && !is_live {
             session.log().warn(format_args!(
                 "stagedoor: publish refused: a name comes from a key, not from the control module, \
@@ -49,9 +48,8 @@ unsafe extern "C" fn publish(
             ));
             return false;
         }
-        if let Some(publisher) = publisher {
-            publisher.begins();
-        }
+        let Some(publisher) = Publisher::of(session) else { return false };
+        publisher.begins();
         session.prepare_pushing(name)
     });
     if !may_go_on {

@@ -8,7 +8,6 @@
 
 use nginx_sys::{ngx_chain_t, ngx_int_t};
 
-use super::files;
 use super::publish::Publisher;
 use crate::ffi::events::{Events, NoMemory};
 use crate::ffi::guard::guard;
@@ -54,12 +53,11 @@ unsafe extern "C" fn media(
     guard("media", OK, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let session = unsafe { Session::from_raw(session) };
-        let publisher = Publisher::find(session);
-        if publisher.as_ref().is_some_and(|publisher| publisher.has_ended()) {
-            return DONE;
-        }
-        files::before_media(session, publisher.as_deref());
-        OK
+        // A session without a publisher has never published (chain.rs).
+        let goes_on = Publisher::look(session, |publisher| {
+            publisher.is_settled() || publisher.before_media()
+        });
+        if goes_on.unwrap_or(true) { OK } else { DONE }
     })
 }
 

@@ -84,30 +84,22 @@ enum Hold {
 
 /// The files of a session.
 #[derive(Debug, Default)]
+#[repr(C)] // what each message looks at stands first
 pub(super) struct Files {
     /// Those that DASH has open are not as long as they should be: it is tried again with each message.
     are_short: Cell<bool>,
     holds: [RefCell<Hold>; Writer::ALL.len()],
 }
 
-/// Media has come, which nginx-rtmp's modules have not seen yet.
-pub(super) fn before_media(session: Session, publisher: Option<&Publisher>) {
-    match publisher {
-        Some(publisher) => publisher.files.before_media(session),
-        None if Writer::ALL.into_iter().any(|writer| session.playlist(writer).is_some()) => {
-            if let Some(publisher) = Publisher::of(session) {
-                publisher.files.before_media(session);
-            }
-        }
-        None => {}
-    }
-}
-
 impl Files {
-    fn before_media(&self, session: Session) {
+    /// Media has come, which nginx-rtmp's modules have not seen yet. Says whether it is settled who
+    /// writes what, until a stream ends or begins: their playlists are known by the first media, as the
+    /// two modules are the first behind us in the publish chain.
+    pub(super) fn before_media(&self, session: Session) -> bool {
         for (writer, hold) in Writer::ALL.into_iter().zip(&self.holds) {
             hold.replace(next(session, writer, hold.take()));
         }
+        !self.holds.iter().any(|hold| matches!(*hold.borrow(), Hold::Waits { .. }))
     }
 
     /// The modules are going to close what they have open.

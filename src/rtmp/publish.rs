@@ -45,7 +45,10 @@ use crate::worker::{self, Carrier, LiveStream, Place, Ticket};
 
 /// What a session holds for this module.
 #[derive(Debug)]
+#[repr(C)] // what each audio and video message looks at stands first, in one cache line
 pub(super) struct Publisher {
+    /// Media of its stream goes on to nginx-rtmp's modules without a further look.
+    is_settled: Cell<bool>,
     /// Those that nginx-rtmp writes of its stream.
     pub(super) files: Files,
     session: Session,
@@ -152,6 +155,7 @@ impl Publisher {
         let publisher = Rc::new_cyclic(|me: &Weak<Publisher>| {
             let expires = me.clone();
             Publisher {
+                is_settled: Cell::new(false),
                 files: Files::default(),
                 session,
                 me: me.clone(),
@@ -207,6 +211,7 @@ impl Publisher {
     pub(super) fn begins(&self) {
         self.has_stream.set(true);
         self.has_ended.set(false);
+        self.is_settled.set(false);
     }
 
     /// Whether the streamer's name is this session's.
@@ -219,9 +224,19 @@ impl Publisher {
         self.has_stream.get()
     }
 
-    /// Whether what it sends belongs to no stream any more.
-    pub(super) fn has_ended(&self) -> bool {
-        self.has_ended.get()
+    /// Whether its media goes on without [`Publisher::before_media`]: until it ends, or begins anew.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled.get()
+    }
+
+    /// Media has come, which nginx-rtmp's modules have not seen yet. Says whether it belongs to a stream.
+    #[cold]
+    pub(super) fn before_media(&self) -> bool {
+        if self.has_ended.get() {
+            return false;
+        }
+        self.is_settled.set(self.files.before_media(self.session));
+        true
     }
 
     fn go_live(&self, conf: &AppConf, publish: Allowed) {
