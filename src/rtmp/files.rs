@@ -250,9 +250,14 @@ unsafe extern "C" fn recorded(
     _header: *mut ngx_rtmp_header_t,
     _message: *mut ngx_chain_t,
 ) -> ngx_int_t {
+    // SAFETY: nginx-rtmp's own, valid while the session is.
+    let session = unsafe { Session::from_raw(session) };
+    if session.has_recordings() { look_at_recordings(session) } else { OK }
+}
+
+#[inline(never)] // what it needs on the stack is for those that record
+fn look_at_recordings(session: Session) -> ngx_int_t {
     guard("a recording", OK, || {
-        // SAFETY: nginx-rtmp's own, valid while the session is.
-        let session = unsafe { Session::from_raw(session) };
         if session.forget_closed_recordings() {
             let app = session.app();
             session.log().warn(format_args!(

@@ -52,7 +52,7 @@ my %RUNNING = (
     'a read'                    => \&exchange,
     'a write'                   => \&exchange,
     'media'                     => sub { media() },
-    'a recording'               => sub { media() },
+    'a recording'               => sub { media(app => 'record') },
     'a directory for DASH'      => sub { media(app => 'dash') },
     'a fragment of DASH'        => sub { media(app => 'dash') },
     'media that is not written' => \&media_in_pieces,
@@ -107,6 +107,13 @@ rtmp {
             stagedoor on;
             push rtmp://unix:%%TESTDIR%%/nowhere.sock:/live;
             push_reconnect 200ms;
+        }
+
+        application record {
+            live on;
+            stagedoor on;
+            record all;
+            record_path %%TESTDIR%%;
         }
 
         application dash {

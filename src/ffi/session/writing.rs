@@ -89,21 +89,26 @@ impl Session {
     /// the next message it writes into, and closes, whatever has that number by then. Returns
     /// whether there was one.
     pub fn forget_closed_recordings(self) -> bool {
-        let Some(symbols) = symbols() else { return false };
-        // SAFETY: what the module keeps of the session, as its header declares it; nothing else
-        // looks at it while a handler runs.
-        let kept = unsafe {
-            self.place(symbols.record_module).read().cast::<ngx_rtmp_record_ctx_t>().as_mut()
-        };
-        let Some(kept) = kept else { return false };
-        // SAFETY: an array of that type.
-        let recordings = unsafe { kept.rec.as_slice_mut::<ngx_rtmp_record_rec_ctx_t>() };
+        let Some(mut kept) = self.recordings() else { return false };
+        // SAFETY: an array of that type, at which nothing else looks while a handler runs.
+        let recordings = unsafe { kept.as_mut().rec.as_slice_mut::<ngx_rtmp_record_rec_ctx_t>() };
         let mut any = false;
         // Otherwise a failure leaves no descriptor behind.
         for recording in recordings.iter_mut().filter(|recording| recording.failed() != 0) {
             any |= std::mem::replace(&mut recording.file.fd, NO_FILE) != NO_FILE;
         }
         any
+    }
+
+    /// Whether its application has any.
+    pub fn has_recordings(self) -> bool {
+        self.recordings().is_some()
+    }
+
+    fn recordings(self) -> Option<NonNull<ngx_rtmp_record_ctx_t>> {
+        // SAFETY: the session's place for the module, and what it keeps there, as its header
+        // declares it.
+        NonNull::new(unsafe { self.place(symbols()?.record_module).read() }.cast())
     }
 
     pub(super) fn writing(self, writer: Writer) -> Option<NonNull<c_void>> {
