@@ -19,8 +19,13 @@ pub fn guard<T>(callback: &str, fallback: T, body: impl FnOnce() -> T) -> T {
 /// The same, of a function whose parts run in [`guard`] each.
 pub fn contain<T>(callback: &str, fallback: T, body: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
-        Log::cycle()
-            .error(format_args!("stagedoor: a bug stopped {callback}; going on without it"));
+        stopped(callback);
         fallback
     })
+}
+
+#[cold]
+#[inline(never)] // a line takes 2 kB of the stack, which no callback is to have on its way
+fn stopped(callback: &str) {
+    Log::cycle().error(format_args!("stagedoor: a bug stopped {callback}; going on without it"));
 }
