@@ -29,6 +29,9 @@ pub use dash::Dash;
 pub use receiving::Watch;
 pub use writing::{SetAside, Writer};
 
+/// The mark of what a module has attached: a bit of its address, which is even.
+const MARK: usize = 1;
+
 /// A session. It lives until its connection's pool is destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session(NonNull<ngx_rtmp_session_t>);
@@ -153,7 +156,8 @@ impl Session {
         // SAFETY: nginx-rtmp keeps a place for each module's index; what is there came out of
         // `Rc::into_raw`, and the session still holds that count.
         unsafe {
-            let value = self.place(module).read().cast::<T>().cast_const();
+            let value = self.place(module).read().map_addr(|addr| addr & !MARK);
+            let value = value.cast::<T>().cast_const();
             if value.is_null() {
                 return None;
             }
@@ -162,19 +166,26 @@ impl Session {
         }
     }
 
-    /// Looks at it without a count of its own, which would be written: cheap enough for each message.
+    /// Whether the value is marked. Unlike the value itself this needs no memory but the session's own,
+    /// which every module looks at: cheap enough for each message.
     ///
     /// # Safety
     ///
-    /// As above.
-    pub unsafe fn look_at<T, R>(
-        self,
-        module: *const ngx_module_t,
-        look: impl FnOnce(&T) -> R,
-    ) -> Option<R> {
-        // SAFETY: as above. The session's count cannot go meanwhile, whatever is done: nginx-rtmp
-        // destroys a session from an event of its own (ngx_rtmp_init.c, ngx_rtmp_finalize_session).
-        unsafe { self.place(module).read().cast::<T>().as_ref().map(look) }
+    /// Every use of this module's place is by these functions.
+    pub unsafe fn is_marked(self, module: *const ngx_module_t) -> bool {
+        // SAFETY: as above.
+        unsafe { self.place(module).read().addr() & MARK != 0 }
+    }
+
+    /// Marks the value, or takes the mark away.
+    ///
+    /// # Safety
+    ///
+    /// As above, and there is a value.
+    pub unsafe fn mark(self, module: *const ngx_module_t, is_marked: bool) {
+        let place = self.place(module);
+        // SAFETY: as above. The value's address is even, see `attach`.
+        unsafe { place.write(place.read().map_addr(|addr| addr & !MARK | usize::from(is_marked))) }
     }
 
     /// Has the session hold a value for a module until its connection is gone, and then call
@@ -184,6 +195,7 @@ impl Session {
     ///
     /// Every use of this module's place has this type; nothing is attached there yet.
     pub unsafe fn attach<T: Attachment>(self, module: *const ngx_module_t, value: &Rc<T>) -> bool {
+        const { assert!(align_of::<T>() > MARK) };
         // SAFETY: the pool is the connection's own. The cleanup runs when it is destroyed, which
         // happens however the session ends, and takes back the count that the place holds.
         unsafe {

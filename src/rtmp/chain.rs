@@ -39,7 +39,7 @@ unsafe extern "C" fn publish(
             session.send_error(c"NetStream.Publish.BadName", c"Already publishing");
             return false;
         }
-        let is_live = Publisher::look(session, Publisher::is_live).unwrap_or(false);
+        let is_live = Publisher::find(session).is_some_and(|publisher| publisher.is_live());
         if session.is_incoming() && !super::publishes_by_nginx(session) && !is_live {
             session.log().warn(format_args!(
                 "stagedoor: publish refused: a name comes from a key, not from the control module, \

@@ -53,11 +53,12 @@ unsafe extern "C" fn media(
     guard("media", OK, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let session = unsafe { Session::from_raw(session) };
+        if Publisher::is_settled(session) {
+            return OK;
+        }
         // A session without a publisher has never published (chain.rs).
-        let goes_on = Publisher::look(session, |publisher| {
-            publisher.is_settled() || publisher.before_media()
-        });
-        if goes_on.unwrap_or(true) { OK } else { DONE }
+        let goes_on = Publisher::find(session).is_none_or(|publisher| publisher.before_media());
+        if goes_on { OK } else { DONE }
     })
 }
 

@@ -84,7 +84,6 @@ enum Hold {
 
 /// The files of a session.
 #[derive(Debug, Default)]
-#[repr(C)] // what each message looks at stands first
 pub(super) struct Files {
     /// Those that DASH has open are not as long as they should be: it is tried again with each message.
     are_short: Cell<bool>,
@@ -92,14 +91,15 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Media has come, which nginx-rtmp's modules have not seen yet. Says whether it is settled who
-    /// writes what, until a stream ends or begins: their playlists are known by the first media, as the
-    /// two modules are the first behind us in the publish chain.
+    /// Media has come, which nginx-rtmp's modules have not seen yet. Says whether nothing is to be done
+    /// for what comes next, until a stream ends or begins: their playlists are known by the first media,
+    /// as the two modules are the first behind us in the publish chain.
     pub(super) fn before_media(&self, session: Session) -> bool {
         for (writer, hold) in Writer::ALL.into_iter().zip(&self.holds) {
             hold.replace(next(session, writer, hold.take()));
         }
-        !self.holds.iter().any(|hold| matches!(*hold.borrow(), Hold::Waits { .. }))
+        let waits = self.holds.iter().any(|hold| matches!(*hold.borrow(), Hold::Waits { .. }));
+        !waits && !self.are_short.get()
     }
 
     /// The modules are going to close what they have open.
@@ -211,20 +211,27 @@ fn around(session: Session, dash: Dash, stock: impl FnOnce() -> ngx_int_t) -> ng
         });
     }
     let result = stock();
-    if dash.fragment() != before || Publisher::look(session, are_short).unwrap_or(true) {
-        let are_long = guard("a fragment of DASH", false, || {
-            dash.lengthen_tracks().unwrap_or_else(|error| {
-                warn_of(session, &error);
-                false
-            })
-        });
-        Publisher::look(session, |publisher| publisher.files.are_short.set(!are_long));
+    let is_new = dash.fragment() != before;
+    if is_new || !Publisher::is_settled(session) {
+        guard("a fragment of DASH", (), || lengthen(session, dash, is_new));
     }
     result
 }
 
-fn are_short(publisher: &Publisher) -> bool {
-    publisher.files.are_short.get()
+#[cold]
+fn lengthen(session: Session, dash: Dash, is_new: bool) {
+    let Some(publisher) = Publisher::find(session) else { return };
+    let are_short = &publisher.files.are_short;
+    if !is_new && !are_short.get() {
+        return;
+    }
+    // in front of what may fail
+    are_short.set(true);
+    publisher.settle(false);
+    are_short.set(!dash.lengthen_tracks().unwrap_or_else(|error| {
+        warn_of(session, &error);
+        false
+    }));
 }
 
 fn warn_of(session: Session, error: &io::Error) {

@@ -45,16 +45,13 @@ use crate::worker::{self, Carrier, LiveStream, Place, Ticket};
 
 /// What a session holds for this module.
 #[derive(Debug)]
-#[repr(C)] // what each audio and video message looks at stands first, in one cache line
 pub(super) struct Publisher {
-    /// Media of its stream goes on to nginx-rtmp's modules without a further look.
-    is_settled: Cell<bool>,
-    /// Those that nginx-rtmp writes of its stream.
-    pub(super) files: Files,
     session: Session,
     me: Weak<Publisher>,
     state: RefCell<State>,
     timer: Timer,
+    /// Those that nginx-rtmp writes of its stream.
+    pub(super) files: Files,
     /// Its set-up phase.
     pub(super) latency: Latency,
     /// Clears the session's buffers, once nginx-rtmp does not look at them.
@@ -155,8 +152,6 @@ impl Publisher {
         let publisher = Rc::new_cyclic(|me: &Weak<Publisher>| {
             let expires = me.clone();
             Publisher {
-                is_settled: Cell::new(false),
-                files: Files::default(),
                 session,
                 me: me.clone(),
                 state: RefCell::default(),
@@ -165,6 +160,7 @@ impl Publisher {
                         publisher.or_closed("a publish's timer", || publisher.expired());
                     }
                 }),
+                files: Files::default(),
                 latency: Latency::new(session, me.clone()),
                 wiping: Posted::new(session.log(), move || {
                     // SAFETY: nothing is being read while posted events run, and the event goes
@@ -189,10 +185,19 @@ impl Publisher {
         unsafe { session.attached(&raw const ngx_stagedoor_rtmp_module) }
     }
 
-    /// Looks at it, if the session has one.
-    pub(super) fn look<R>(session: Session, look: impl FnOnce(&Publisher) -> R) -> Option<R> {
-        // SAFETY: this module attaches nothing else.
-        unsafe { session.look_at(&raw const ngx_stagedoor_rtmp_module, look) }
+    /// Whether the session's media goes on to nginx-rtmp's modules without [`Publisher::before_media`],
+    /// and what they write needs no look behind them.
+    pub(super) fn is_settled(session: Session) -> bool {
+        // SAFETY: the mark of what this module attaches.
+        unsafe { session.is_marked(&raw const ngx_stagedoor_rtmp_module) }
+    }
+
+    /// It is, until its stream ends or begins anew; or its media is to be looked at.
+    pub(super) fn settle(&self, is_settled: bool) {
+        if !self.is_detached.get() {
+            // SAFETY: as above; it is attached itself.
+            unsafe { self.session.mark(&raw const ngx_stagedoor_rtmp_module, is_settled) };
+        }
     }
 
     /// The session begins to play a stream.
@@ -211,7 +216,7 @@ impl Publisher {
     pub(super) fn begins(&self) {
         self.has_stream.set(true);
         self.has_ended.set(false);
-        self.is_settled.set(false);
+        self.settle(false);
     }
 
     /// Whether the streamer's name is this session's.
@@ -224,18 +229,14 @@ impl Publisher {
         self.has_stream.get()
     }
 
-    /// Whether its media goes on without [`Publisher::before_media`]: until it ends, or begins anew.
-    pub(super) fn is_settled(&self) -> bool {
-        self.is_settled.get()
-    }
-
     /// Media has come, which nginx-rtmp's modules have not seen yet. Says whether it belongs to a stream.
     #[cold]
+    #[inline(never)]
     pub(super) fn before_media(&self) -> bool {
         if self.has_ended.get() {
             return false;
         }
-        self.is_settled.set(self.files.before_media(self.session));
+        self.settle(self.files.before_media(self.session));
         true
     }
 

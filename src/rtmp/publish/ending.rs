@@ -85,7 +85,7 @@ impl Publisher {
     /// when nothing is live.
     pub(in crate::rtmp) fn end(&self, reason: EndReason) {
         self.is_playing.set(false);
-        self.is_settled.set(false);
+        self.settle(false);
         let state = self.state.take();
         if self.has_stream.take() {
             self.has_ended.set(true);
