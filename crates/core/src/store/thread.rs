@@ -9,6 +9,7 @@
 //! would write the same rows again; both are in one process, to which the locks of a file belong,
 //! and SQLite has each wait for what the other one has in hand. So it is waited for.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,12 +27,15 @@ use super::visitor::Visitor;
 use crate::policy::Stop;
 use crate::registry::Owner;
 
+mod desk;
+mod exchange;
 mod health;
 mod inbox;
 mod life;
 mod run;
 mod watch;
 
+use desk::Desk;
 use inbox::{Ask, Inbox};
 use life::Life;
 
@@ -114,8 +118,11 @@ pub enum Level {
 
 /// The event loop's end of a store thread. Dropping it ends the thread without waiting for
 /// anything.
+///
+/// What never blocks does so wherever the thread is stopped, by the disk or by anything else. For that
+/// it is for one thread at a time, and not `Sync`.
 pub struct StoreThread {
-    inbox: Arc<Inbox>,
+    desk: RefCell<Desk>,
     life: Life,
 }
 
@@ -136,8 +143,9 @@ impl StoreThread {
 
     fn spawn_with(settings: Settings, lookup: Lookup, wake: Wake) -> Self {
         let inbox = Arc::new(Inbox::default());
-        let life = Life::begin(settings, lookup, Arc::clone(&inbox), wake);
-        Self { inbox, life }
+        let mut desk = Desk::new(Arc::clone(&inbox), settings.path.clone());
+        let life = Life::begin(settings, lookup, inbox, wake, &mut desk);
+        Self { desk: RefCell::new(desk), life }
     }
 
     /// Starts another thread in the place of one that has ended, two a second at most, and reports
@@ -146,12 +154,12 @@ impl StoreThread {
     /// The thread that ended has answered its open questions with an error. Events that it had not
     /// written and streams that it watched pass to the next one.
     pub fn look_after(&mut self) {
-        self.life.look_after();
+        self.life.look_after(self.desk.get_mut());
     }
 
     /// Whether there is no thread at the moment.
     pub fn has_ended(&self) -> bool {
-        self.inbox.has_ended()
+        self.life.has_ended()
     }
 
     /// Asks whose key this is, and wakes the thread. Never blocks; the answer is a [`Report`].
@@ -164,26 +172,26 @@ impl StoreThread {
     /// The same without waking the thread: several keys that come together are better answered together.
     /// [Rouse](StoreThread::rouse) it behind the last one.
     pub fn put(&self, ticket: u64, visitor: Arc<Visitor>) -> Result<(), StoreGone> {
-        self.inbox.ask(Ask { ticket, visitor, asked: Instant::now() })
+        self.desk.borrow_mut().ask(Ask { ticket, visitor, asked: Instant::now() })
     }
 
     /// Has the history note an event. Never blocks; it is written later, by the next thread if this
     /// one has ended. The thread finds it within a quarter of a second, or when it is
     /// [roused](StoreThread::rouse).
     pub fn record(&self, event: SessionEvent) -> Result<(), StoreGone> {
-        self.inbox.record(event)
+        self.desk.borrow_mut().record(event)
     }
 
     /// Has the thread look out for the database to forbid a stream that is live: a [`Report::Stop`]
     /// comes within a second of that. Never blocks. As with [`StoreThread::record`], the thread finds
     /// it by and by.
     pub fn watch(&self, tag: SessionTag, admission: Admission) -> Result<(), StoreGone> {
-        self.inbox.change((tag, Some(admission)))
+        self.desk.borrow_mut().change((tag, Some(admission)))
     }
 
     /// The stream has ended. Never blocks.
     pub fn unwatch(&self, tag: SessionTag) -> Result<(), StoreGone> {
-        self.inbox.change((tag, None))
+        self.desk.borrow_mut().change((tag, None))
     }
 
     /// Has the thread look at once at what it was told since it was last woken. Never blocks.
@@ -191,18 +199,18 @@ impl StoreThread {
     /// Waking it takes some microseconds, and it may take the processor from the event loop: so that
     /// comes last, behind the answers that clients wait for.
     pub fn rouse(&self) {
-        self.inbox.rouse();
+        self.desk.borrow().rouse();
     }
 
     /// Promises to take the [reports](StoreThread::reports) in a moment, whatever happens: nobody is woken
     /// for those that are there by then. Never blocks.
     pub fn will_look(&self) {
-        self.inbox.will_look();
+        self.desk.borrow().will_look();
     }
 
     /// The reports that are waiting. Never blocks.
     pub fn reports(&self) -> impl Iterator<Item = Report> + use<> {
-        self.inbox.take_reports().into_iter()
+        self.desk.borrow_mut().take_reports().into_iter()
     }
 
     /// Ends the thread and returns how many events could not be written within that time.
@@ -210,15 +218,16 @@ impl StoreThread {
     /// A thread that is stuck in the disk is left behind.
     pub fn shutdown(mut self, within: Duration) -> usize {
         let by = Instant::now() + within;
-        self.life.look_after();
-        self.inbox.close(by);
-        self.inbox.wait_for_end(by)
+        let desk = self.desk.get_mut();
+        self.life.look_after(desk);
+        desk.close(by);
+        desk.wait_for_end(by)
     }
 }
 
 impl Drop for StoreThread {
     fn drop(&mut self) {
-        self.inbox.close(Instant::now());
+        self.desk.get_mut().close(Instant::now());
     }
 }
 

@@ -1,22 +1,24 @@
-//! What the event loop and the store thread hand each other.
+//! What the event loop and the store thread hand each other, and the thread's end of it. The event
+//! loop's is the [`Desk`](super::desk::Desk).
 //!
-//! Both sides hold the lock for a push or a take only, so the event loop never waits for a
-//! database. Nobody is woken under the lock: on the same processor the one who is woken may run at
-//! once, and would wait for it.
+//! Neither waits for the other, wherever that one is stopped ([`exchange`](super::exchange)). What else
+//! both know are single words. Only who has nothing to do waits, to be unparked.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use super::Report;
+use super::exchange::Exchange;
 use super::watch::Change;
-use super::{Report, StoreGone};
-use crate::store::error::StoreError;
-use crate::store::history::{MAX_WAITING, SessionEvent};
+use crate::hook;
+use crate::store::history::SessionEvent;
 use crate::store::visitor::Visitor;
 
-/// How many keys may wait for a thread that does not come round to them. Each of their callers has
-/// a time limit of its own; beyond this the next one is refused at once.
-const MAX_ASKS: usize = 4096;
+/// How many entries a queue that has been emptied keeps its memory for: after a storm it goes back.
+const ROOM: usize = 128;
 
 /// A key that waits for its answer.
 #[derive(Debug)]
@@ -26,194 +28,148 @@ pub(super) struct Ask {
     pub(super) asked: Instant,
 }
 
-/// The two queues to the thread, and the one back.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
-    state: Mutex<State>,
-    /// There is work, or an end.
-    work: Condvar,
-    /// The thread has ended.
-    ended: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    asks: VecDeque<Ask>,
-    /// The tickets that have yet to be answered.
-    open: BTreeSet<u64>,
-    events: VecDeque<SessionEvent>,
-    /// As many at most as keys were let in.
-    changes: Vec<Change>,
-    reports: VecDeque<Report>,
-    /// The event loop takes the reports in a moment, without being woken.
-    will_look: bool,
-    /// Events that were dropped here, because the thread is stuck in the disk.
-    dropped: usize,
-    /// Events that were taken by the thread and are not yet in the database.
-    taken: usize,
-    /// No more work comes, and what is there is to be done by then.
-    closing: Option<Instant>,
-    /// Since when the thread is at work.
-    busy: Option<Instant>,
-    ended: bool,
-}
-
 /// What the thread finds to do.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     pub(super) asks: VecDeque<Ask>,
     pub(super) events: VecDeque<SessionEvent>,
-    pub(super) changes: Vec<Change>,
+    /// As many at most as keys were let in.
+    pub(super) changes: VecDeque<Change>,
+    /// Events that were dropped, because the thread is stuck in the disk.
     pub(super) dropped: usize,
+    /// No more work comes, and what is there is to be done by then.
     pub(super) closing: Option<Instant>,
 }
 
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.asks.is_empty()
+            && self.events.is_empty()
+            && self.changes.is_empty()
+            && self.closing.is_none()
+    }
+
+    /// Adds what is there, and leaves nothing.
+    fn take_up(&mut self, there: &mut Work) {
+        self.asks.append(&mut there.asks);
+        self.events.append(&mut there.events);
+        self.changes.append(&mut there.changes);
+        self.dropped += std::mem::take(&mut there.dropped);
+        self.closing = there.closing.take().or(self.closing);
+    }
+
+    /// Gives back the memory of a storm that is over. Whoever fills queues calls it: memory that the other
+    /// side has allocated is not freed without the lock that allocates there (malloc's arenas).
+    pub(super) fn trim(&mut self) {
+        trim(&mut self.asks);
+        trim(&mut self.events);
+        trim(&mut self.changes);
+    }
+}
+
+fn trim<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > ROOM {
+        *queue = VecDeque::new();
+    }
+}
+
+/// The way to the thread, and the one back.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub(super) work: Exchange<Work>,
+    pub(super) reports: Exchange<VecDeque<Report>>,
+    /// The event loop is to be woken for the next report. Not for any but the first, because whoever takes
+    /// reports takes all of them, and not when it will look anyway.
+    pub(super) awaits: AtomicBool,
+    /// Events that were recorded and are neither in the database nor dropped.
+    pub(super) owed: AtomicUsize,
+    pub(super) ended: AtomicBool,
+    /// Who waits for that.
+    pub(super) mourner: OnceLock<Thread>,
+    /// Since when the thread is at work, in milliseconds after `epoch`; 0 when it is not.
+    busy: AtomicU64,
+    epoch: Instant,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self {
+            work: Exchange::default(),
+            reports: Exchange::default(),
+            awaits: AtomicBool::new(true),
+            owed: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            mourner: OnceLock::new(),
+            busy: AtomicU64::new(0),
+            epoch: Instant::now(),
+        }
+    }
+}
+
 impl Inbox {
-    pub(super) fn ask(&self, ask: Ask) -> Result<(), StoreGone> {
-        let mut state = self.open()?;
-        if state.ended {
-            return Err(StoreGone::Ended);
-        }
-        if state.asks.len() >= MAX_ASKS {
-            return Err(StoreGone::Behind);
-        }
-        state.open.insert(ask.ticket);
-        state.asks.push_back(ask);
-        Ok(())
-    }
-
-    /// Has the thread look at what there is to do.
-    pub(super) fn rouse(&self) {
-        self.work.notify_one();
-    }
-
-    pub(super) fn record(&self, event: SessionEvent) -> Result<(), StoreGone> {
-        let mut state = self.open()?;
-        if state.events.len() >= MAX_WAITING {
-            state.events.pop_front();
-            state.dropped += 1;
-        }
-        state.events.push_back(event);
-        Ok(())
-    }
-
-    pub(super) fn change(&self, change: Change) -> Result<(), StoreGone> {
-        let mut state = self.open()?;
-        state.changes.push(change);
-        Ok(())
-    }
-
-    /// Says whether the event loop has to be woken: not for any but the first that waits, because
-    /// whoever takes reports takes all of them, and not when it will look anyway.
-    pub(super) fn report(&self, report: Report) -> bool {
-        let mut state = self.state();
-        if let Report::Answer { ticket, .. } = report {
-            state.open.remove(&ticket);
-        }
-        state.reports.push_back(report);
-        state.reports.len() == 1 && !state.will_look
-    }
-
-    pub(super) fn will_look(&self) {
-        self.state().will_look = true;
-    }
-
-    pub(super) fn take_reports(&self) -> VecDeque<Report> {
-        let mut state = self.state();
-        state.will_look = false;
-        std::mem::take(&mut state.reports)
-    }
-
-    /// Takes what there is to do; waits for it until `until`, or, without, as long as it takes.
-    ///
-    /// An end that was announced is returned at once, again and again: the thread paces itself.
-    pub(super) fn take(&self, until: Option<Instant>) -> Work {
-        let mut state = self.state();
-        state.busy = None;
-        while state.asks.is_empty()
-            && state.events.is_empty()
-            && state.changes.is_empty()
-            && state.closing.is_none()
-        {
-            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => break,
-                Some(left) => {
-                    self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
-        state.busy = Some(Instant::now());
-        state.taken += state.events.len();
-        Work {
-            asks: std::mem::take(&mut state.asks),
-            events: std::mem::take(&mut state.events),
-            changes: std::mem::take(&mut state.changes),
-            dropped: std::mem::take(&mut state.dropped),
-            closing: state.closing,
-        }
-    }
-
-    /// So many of the events that were taken are written, or dropped.
-    pub(super) fn settle(&self, events: usize) {
-        let mut state = self.state();
-        state.taken = state.taken.saturating_sub(events);
-    }
-
-    /// Announces the end.
-    pub(super) fn close(&self, by: Instant) {
-        self.state().closing = Some(by);
-        self.rouse();
-    }
-
-    /// Waits for the thread's end, until `by` at most, and returns how many events are unwritten.
-    pub(super) fn wait_for_end(&self, by: Instant) -> usize {
-        let mut state = self.state();
-        while !state.ended {
-            let left = by.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+    /// Adds what there is to do to `work`; waits for it until `until`, or, without, as long as it takes.
+    pub(super) fn take(&self, until: Option<Instant>, work: &mut Work) {
+        self.busy.store(0, Ordering::Relaxed);
+        work.trim();
+        loop {
+            self.work.read(|there| {
+                hook::point(hook::STORE_TAKES);
+                work.take_up(there);
+            });
+            if !work.is_empty() {
                 break;
             }
-            state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => thread::park(),
+                Some(left) if left.is_zero() => break,
+                Some(left) => thread::park_timeout(left),
+            }
         }
-        state.taken + state.events.len()
+        self.busy.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Says whether the event loop has to be woken.
+    pub(super) fn report(&self, report: Report) -> bool {
+        self.reports.write(|there| {
+            hook::point(hook::STORE_REPORTS);
+            trim(there);
+            there.push_back(report);
+        });
+        // Behind the report: who has looked in between, and found nothing, awaits it.
+        self.awaits.swap(false, Ordering::AcqRel)
+    }
+
+    /// So many of the events that were recorded are written, or dropped.
+    pub(super) fn settle(&self, events: usize) {
+        self.owed.fetch_sub(events, Ordering::Relaxed);
+    }
+
+    /// There are so many more.
+    pub(super) fn owe(&self, events: usize) {
+        self.owed.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// The thread is no more, for whatever reason.
+    pub(super) fn end(&self) {
+        self.busy.store(0, Ordering::Relaxed);
+        self.ended.store(true, Ordering::Release);
+        fence(Ordering::SeqCst); // one of both sees the other, see `Desk::wait_for_end`
+        if let Some(mourner) = self.mourner.get() {
+            mourner.unpark();
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// How long the thread has been at one piece of work.
     pub(super) fn busy_for(&self) -> Option<Duration> {
-        self.state().busy.map(|since| since.elapsed())
+        let since = self.busy.load(Ordering::Relaxed);
+        (since > 0).then(|| Duration::from_millis(self.now().saturating_sub(since)))
     }
 
-    /// A thread begins, which has so many events of the one before.
-    pub(super) fn begin(&self, inherited: usize) {
-        let mut state = self.state();
-        state.taken = inherited;
-        state.ended = false;
-    }
-
-    /// The thread is no more, for whatever reason. What was asked is answered with `fault`.
-    pub(super) fn end(&self, fault: StoreError) {
-        let mut state = self.state();
-        state.ended = true;
-        state.busy = None;
-        state.asks.clear();
-        for ticket in std::mem::take(&mut state.open) {
-            state.reports.push_back(Report::Answer { ticket, verdict: Err(fault.clone()) });
-        }
-        self.ended.notify_all();
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.state().ended
-    }
-
-    fn open(&self) -> Result<MutexGuard<'_, State>, StoreGone> {
-        let state = self.state();
-        if state.closing.is_some() { Err(StoreGone::Ended) } else { Ok(state) }
-    }
-
-    /// Nothing panics under this lock, and each step leaves the state sound.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn now(&self) -> u64 {
+        1 + self.epoch.elapsed().as_millis() as u64
     }
 }

@@ -1,15 +1,14 @@
 //! One thread after the other: who starts them, and what passes from one to the next.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use super::desk::Desk;
 use super::inbox::Inbox;
 use super::run::Loop;
 use super::{Level, Lookup, Report, Settings, Wake};
-use crate::store::error::StoreError;
 
 /// How soon a thread may follow the one before: one that has lived for longer is replaced at once, and
 /// one that always ends at once costs no more than a start each time that somebody looks.
@@ -18,7 +17,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// When a thread counts as stuck: nothing that it does takes longer while the disk answers.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// The state of a thread that could not go on, or could not begin.
+/// The state of a thread that could not go on, or could not begin. Nobody ever waits for it: the event
+/// loop looks while there is no thread, and the thread at its start and its end.
 type Former = Arc<Mutex<Option<Box<Loop>>>>;
 
 /// What is needed to start a thread, and to look after it.
@@ -33,57 +33,66 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn begin(settings: Settings, lookup: Lookup, inbox: Arc<Inbox>, wake: Wake) -> Self {
+    pub(super) fn begin(
+        settings: Settings,
+        lookup: Lookup,
+        inbox: Arc<Inbox>,
+        wake: Wake,
+        desk: &mut Desk,
+    ) -> Self {
         let (former, started) = (Former::default(), Instant::now());
         let mut life = Self { settings, lookup, inbox, wake, former, started, is_stuck: false };
-        life.start();
+        life.start(desk);
         life
     }
 
     /// See [`StoreThread::look_after`](super::StoreThread::look_after).
-    pub(super) fn look_after(&mut self) {
-        if !self.inbox.has_ended() {
-            self.note_stuck();
-        } else if self.started.elapsed() >= PAUSE && self.start() {
-            self.log(Level::Notice, "another store thread has been started".to_owned());
+    pub(super) fn look_after(&mut self, desk: &mut Desk) {
+        if !self.has_ended() {
+            self.note_stuck(desk);
+        } else if self.started.elapsed() >= PAUSE && self.start(desk) {
+            log(desk, Level::Notice, "another store thread has been started".to_owned());
         }
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.inbox.has_ended()
+    }
+
     /// Starts a thread, with the state of the one before it, and says whether it could.
-    fn start(&mut self) -> bool {
+    fn start(&mut self, desk: &mut Desk) -> bool {
         self.started = Instant::now();
         let state = take(&self.former).unwrap_or_else(|| {
             let (inbox, wake) = (Arc::clone(&self.inbox), Arc::clone(&self.wake));
             Box::new(Loop::new(self.settings.clone(), Arc::clone(&self.lookup), inbox, wake))
         });
-        self.inbox.begin(state.inherited());
+        desk.begin(state.inherited());
         put(&self.former, state);
-        let end = || End {
-            inbox: Arc::clone(&self.inbox),
-            wake: Arc::clone(&self.wake),
-            path: self.settings.path.clone(),
-        };
-        let (end, former) = (end(), Arc::clone(&self.former));
+        let end = End { inbox: Arc::clone(&self.inbox), wake: Arc::clone(&self.wake) };
+        let former = Arc::clone(&self.former);
         let thread = Builder::new().name("stagedoor-store".to_owned());
         let started = thread.spawn(move || live(end, &former));
-        if let Err(error) = &started {
-            self.log(
+        match &started {
+            Ok(thread) => desk.has_begun(thread.thread()),
+            Err(error) => log(
+                desk,
                 Level::Error,
                 format!(
                     "every publish is refused, because no store thread can be started: {error}"
                 ),
-            );
+            ),
         }
         started.is_ok()
     }
 
-    fn note_stuck(&mut self) {
+    fn note_stuck(&mut self, desk: &mut Desk) {
         let is_stuck = self.inbox.busy_for().is_some_and(|time| time >= STUCK);
         if is_stuck != self.is_stuck {
             self.is_stuck = is_stuck;
             let path = self.settings.path.display();
             match is_stuck {
-                true => self.log(
+                true => log(
+                    desk,
                     Level::Error,
                     format!(
                         "database \"{path}\" has not come back to the store thread for {} s; \
@@ -91,14 +100,14 @@ impl Life {
                         STUCK.as_secs()
                     ),
                 ),
-                false => self.log(Level::Notice, "the store thread goes on".to_owned()),
+                false => log(desk, Level::Notice, "the store thread goes on".to_owned()),
             }
         }
     }
+}
 
-    fn log(&self, level: Level, text: String) {
-        self.inbox.report(Report::Log { level, text });
-    }
+fn log(desk: &mut Desk, level: Level, text: String) {
+    desk.say(Report::Log { level, text });
 }
 
 /// A thread's life. What it must not take with it is in `former` afterwards.
@@ -126,12 +135,11 @@ fn put(former: &Former, state: Box<Loop>) {
 struct End {
     inbox: Arc<Inbox>,
     wake: Wake,
-    path: PathBuf,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.inbox.end(StoreError::Panicked { path: self.path.clone() });
+        self.inbox.end();
         (self.wake)();
     }
 }

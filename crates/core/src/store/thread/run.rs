@@ -112,13 +112,14 @@ impl Loop {
     pub(super) fn run(&mut self) {
         self.server.thread_begins();
         self.probe(ATTEMPT); // other workers start, and may recover the log, at this moment
+        let mut work = Work::default();
         loop {
             let until = if self.asks.is_empty() { self.next_timer() } else { Some(Instant::now()) };
-            let Work { asks, events, changes, dropped, closing } = self.inbox.take(until);
-            self.asks.extend(asks);
-            self.watch.change(changes);
-            self.queue(events, dropped);
-            if let Some(by) = closing {
+            self.inbox.take(until, &mut work);
+            self.asks.append(&mut work.asks);
+            self.watch.change(work.changes.drain(..));
+            self.queue(std::mem::take(&mut work.events), std::mem::take(&mut work.dropped));
+            if let Some(by) = work.closing {
                 return self.finish(by);
             }
             hook::point(hook::STORE_THREAD);
@@ -334,7 +335,10 @@ impl Loop {
         match self.server.boot() {
             Boot::Free => (),
             Boot::Elsewhere => return Ok(0),
-            Boot::Inherited => self.history.begin_with_boot(),
+            Boot::Inherited => {
+                self.inbox.owe(1);
+                self.history.begin_with_boot();
+            }
         }
         let Self { database, history, .. } = self;
         let Flushed { events, booted, refused } = guarded(database, |database| {

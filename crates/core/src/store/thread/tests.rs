@@ -15,6 +15,7 @@ use crate::username::Username;
 mod boot;
 mod faults;
 mod life;
+mod stopped;
 mod succession;
 mod watching;
 
