@@ -24,7 +24,7 @@ select STDOUT; $| = 1;
 my $ROUNDS = is_long() ? 20 : 2;
 my $MEANTIME = qr/^NetStream\.(?:Failed|Publish\.Start)$/;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(2 * 5);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(2 * 7);
 
 my $stagedoor = Test::Stagedoor->new($t, init => 0);
 my $faults    = Test::Faults->new($t);
@@ -94,11 +94,52 @@ for my $whose (q(Stagedoor's database), q(an application's database)) {
         seconds  => \@seconds,
     );
 
+    # stopped with something in hand that is for the event loop, or comes from it
+
+    for my $place ([takes => 'while it takes what it is told'], [reports => 'while it leaves an answer']) {
+        my ($name, $when) = @$place;
+        my ($viewer, $ends) = map { Test::RTMP->new()->ready() } 1 .. 2;
+        $viewer->play('live');
+        $ends->publish($site->{key});
+        wait_for(sub { $viewer->received('video') }, 5);
+
+        my $fired = $faults->fired();
+        $faults->arm("store-$name", HANG);
+        my $asks = Test::RTMP->new()->ready();
+        $asks->send_publish($site->{key});
+        $faults->fires($fired);
+        my ($stopped, $seen) = (time, scalar $viewer->received('video'));
+        $ends->close(); # has its end to tell
+        my $answer = eval { publish($site->{key}) } // 'nothing';
+        my $took = time - $stopped;
+        my $longest = 0;
+        while (time < $stopped + 2) {
+            my $began = time;
+            eval { Test::RTMP->new()->ready()->close(); 1 } or last;
+            $longest = time - $began if $longest < time - $began;
+        }
+        my $pictures = $viewer->received('video') - $seen;
+        my $is_over = time > $stopped + 2;
+        $faults->release();
+        my $released = time;
+        wait_for(sub { publish($site->{key}) =~ /Start/ }, 5);
+        @seconds = time - $released;
+        row(
+            subject  => "store thread, $whose", fault => "stopped for 2 s $when", injected => $faults->fired() - $fired,
+            expected => 'refused after stagedoor_timeout; back within 1 s; the event loop does not wait, pictures go on',
+            seen     => sprintf('%s after %.1f s; %d pictures of 4; connected within %.0f ms', $answer, $took, $pictures, 1000 * $longest),
+            ok       => $answer eq 'NetStream.Failed' && $took > 0.8 && $took < 1.5 && $is_over && $pictures >= 3 && $longest < 0.2
+                && $seconds[0] < 1 && !$live->is_closed(),
+            seconds  => \@seconds,
+        );
+        $_->close() for $viewer, $asks;
+    }
+
     # what is true
 
     my $is_true = $site->{truth}->();
     row(
-        subject  => "store thread, $whose", fault => 'after all of these', injected => 2 * $ROUNDS + 1,
+        subject  => "store thread, $whose", fault => 'after all of these', injected => 2 * $ROUNDS + 3,
         expected => 'what was written or told is true', ok => $is_true,
     );
     $live->close();
