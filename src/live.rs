@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use stagedoor_core::counters::Counters;
 use stagedoor_core::registry::{
     Claim, ClaimError, Figures, LostStream, Owner, OwnerSlot, PART, Presence, Standing, Stream,
-    Table, WaitError,
+    Table, WaitError, is_live,
 };
 use stagedoor_core::status::Status;
 use stagedoor_core::store::thread::{Boot, Server};
@@ -193,14 +193,15 @@ impl Registry {
 }
 
 /// The registry as this worker's store thread knows it. Threads of one process exclude one another
-/// by the zone's mutex as processes do: it is an atomic word, whoever takes it.
+/// by the zone's mutex as processes do: it is an atomic word, whoever takes it. A thread that is stopped with
+/// it holds up all workers, so what the thread asks again and again is answered without.
 impl Server for Registry {
     fn is_alive(&self, worker: Owner) -> bool {
         process::is_alive(worker)
     }
 
     fn is_live(&self, username: &str) -> bool {
-        presence(self.zone, username) == Presence::Live
+        self.zone.marks().is_some_and(|marks| is_live(marks, username))
     }
 
     fn boot(&self) -> Boot {

@@ -15,7 +15,7 @@ use nginx_sys::{
 };
 use stagedoor_core::counters::Counters;
 use stagedoor_core::limit::{Attempts, Secret, Slot, slots_within};
-use stagedoor_core::registry::{Entry, Header, Owner, Shape, Table};
+use stagedoor_core::registry::{Entry, Header, NameMark, Owner, Shape, Table};
 
 use super::conf::{Conf, Mistake};
 use super::guard::guard;
@@ -76,10 +76,9 @@ impl Zone {
     pub fn with_table<T>(self, action: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
         let locked = Locked::new(self)?;
         // SAFETY: `init` laid the parts out, and the lock is held.
-        let mut table = unsafe {
-            let parts = Parts::of(locked.memory());
-            Table::open(parts.header, parts.owners, parts.buckets, parts.entries)
-        };
+        let parts = unsafe { Parts::of(locked.memory()) };
+        let mut table =
+            Table::open(parts.header, parts.owners, parts.buckets, parts.entries, parts.marks);
         Some(action(&mut table))
     }
 
@@ -92,6 +91,18 @@ impl Zone {
         // lock is held.
         let slots = unsafe { slice::from_raw_parts_mut(slots.as_ptr(), slot_count) };
         Some(action(&mut Attempts::open(secret, slots)))
+    }
+
+    /// What stands for the names that are live, to be read without the mutex; `None` if nginx has not
+    /// made the zone.
+    pub fn marks<'a>(self) -> Option<&'a [NameMark]> {
+        // SAFETY: as in `counters`; the marks are atomic, and borrowed as such under the mutex, too.
+        unsafe {
+            let pool = self.0.as_ref().shm.addr.cast::<ngx_slab_pool_t>().as_ref()?;
+            let memory = *NonNull::new(pool.data.cast::<Memory>())?.as_ref();
+            let marks = Parts::marks(memory);
+            Some(slice::from_raw_parts(marks.as_ptr(), memory.shape.entries))
+        }
     }
 
     /// The counters; `None` if nginx has not made the zone.
@@ -151,9 +162,24 @@ struct Parts<'a> {
     owners: &'a mut [Owner],
     buckets: &'a mut [u32],
     entries: &'a mut [Entry],
+    marks: &'a [NameMark],
 }
 
 impl<'a> Parts<'a> {
+    /// Where the marks begin.
+    ///
+    /// # Safety
+    ///
+    /// The memory holds a table of that shape.
+    unsafe fn marks(memory: Memory) -> NonNull<NameMark> {
+        let Memory { table, shape, .. } = memory;
+        // SAFETY: as in `of`.
+        unsafe {
+            let owners = table.cast::<Header>().add(1).cast::<Owner>();
+            owners.add(shape.owners).cast::<Entry>().add(shape.entries).cast()
+        }
+    }
+
     /// # Safety
     ///
     /// The memory holds a table of that shape, or all zeroes, and nobody else uses it.
@@ -161,21 +187,24 @@ impl<'a> Parts<'a> {
         const {
             assert!(size_of::<Header>().is_multiple_of(align_of::<Owner>()));
             assert!(size_of::<Owner>().is_multiple_of(align_of::<Entry>()));
-            assert!(size_of::<Entry>().is_multiple_of(align_of::<u32>()));
+            assert!(size_of::<Entry>().is_multiple_of(align_of::<NameMark>()));
+            assert!(size_of::<NameMark>().is_multiple_of(align_of::<u32>()));
         }
         let Memory { table, shape, .. } = memory;
-        // SAFETY: `Shape::within` counted these four parts into the allocation, in this order the
+        // SAFETY: `Shape::within` counted these five parts into the allocation, in this order the
         // asserts above keep each aligned, and zeroes are valid values of all of them.
         unsafe {
             let header = table.cast::<Header>();
             let owners = header.add(1).cast::<Owner>();
             let entries = owners.add(shape.owners).cast::<Entry>();
-            let buckets = entries.add(shape.entries).cast::<u32>();
+            let marks = Self::marks(memory);
+            let buckets = marks.add(shape.entries).cast::<u32>();
             Parts {
                 header: &mut *header.as_ptr(),
                 owners: slice::from_raw_parts_mut(owners.as_ptr(), shape.owners),
                 entries: slice::from_raw_parts_mut(entries.as_ptr(), shape.entries),
                 buckets: slice::from_raw_parts_mut(buckets.as_ptr(), shape.buckets),
+                marks: slice::from_raw_parts(marks.as_ptr(), shape.entries),
             }
         }
     }
@@ -230,8 +259,8 @@ unsafe fn lay_out(pool: *mut ngx_slab_pool_t) -> ngx_int_t {
         let table = slots.add(slot_count).cast();
         let parts = Memory { counters, secret, slots, slot_count, table, shape };
         memory.write(parts);
-        let parts = Parts::of(parts);
-        Table::create(parts.header, parts.owners, parts.buckets, parts.entries);
+        let Parts { header, owners, buckets, entries, marks } = Parts::of(parts);
+        Table::create(header, owners, buckets, entries, marks);
         (*pool).data = memory.as_ptr().cast::<c_void>();
         (*pool).set_log_nomem(0);
         OK

@@ -22,6 +22,7 @@ mod ended;
 mod entry;
 mod handover;
 mod listing;
+mod names;
 mod owners;
 mod seats;
 mod shape;
@@ -29,6 +30,7 @@ mod shape;
 pub use entry::{Entry, Text};
 pub use handover::{Standing, WaitError};
 pub use listing::{Figures, Listed, PART};
+pub use names::{NameMark, is_live};
 pub use owners::{Owner, OwnerSlot};
 pub use shape::Shape;
 
@@ -65,6 +67,8 @@ pub struct Table<'a> {
     owners: &'a mut [Owner],
     buckets: &'a mut [u32],
     entries: &'a mut [Entry],
+    /// One an entry; these are read without the lock, too.
+    marks: &'a [NameMark],
 }
 
 /// The right to one entry, for a stream that is live or waits for another one's end; given back
@@ -152,13 +156,14 @@ impl<'a> Table<'a> {
         owners: &'a mut [Owner],
         buckets: &'a mut [u32],
         entries: &'a mut [Entry],
+        marks: &'a [NameMark],
     ) -> Table<'a> {
         *header = Header::default();
         owners.fill(Owner::default());
         for entry in entries.iter_mut() {
             *entry = Entry::default();
         }
-        let mut table = Table { header, owners, buckets, entries };
+        let mut table = Table { header, owners, buckets, entries, marks };
         table.rebuild();
         table
     }
@@ -169,8 +174,9 @@ impl<'a> Table<'a> {
         owners: &'a mut [Owner],
         buckets: &'a mut [u32],
         entries: &'a mut [Entry],
+        marks: &'a [NameMark],
     ) -> Table<'a> {
-        let mut table = Table { header, owners, buckets, entries };
+        let mut table = Table { header, owners, buckets, entries, marks };
         if table.header.changing.load(Ordering::Acquire) != 0 {
             table.recover();
         }
@@ -244,6 +250,8 @@ impl<'a> Table<'a> {
             hook::point(hook::REGISTRY);
             entry.state.store(State::LIVE, Ordering::Release);
             hook::point(hook::REGISTRY);
+            table.mark(index);
+            hook::point(hook::REGISTRY);
             table.buckets[bucket] = index;
             table.header.live += 1;
             Ok(Claim { index, serial })
@@ -303,6 +311,13 @@ impl<'a> Table<'a> {
             }
         }
         self.rebuild_ended();
+        for index in 0..self.entries.len() as u32 {
+            self.mark(index);
+        }
+    }
+
+    fn mark(&self, index: u32) {
+        self.marks[index as usize].set(&self.entries[index as usize]);
     }
 
     /// Ends the stream of a live entry, for whoever waits for its name or for good.

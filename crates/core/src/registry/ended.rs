@@ -14,6 +14,8 @@ impl Table<'_> {
         hook::point(hook::REGISTRY);
         entry.state.swap(State::ENDED, Ordering::AcqRel);
         hook::point(hook::REGISTRY);
+        self.mark(index);
+        hook::point(hook::REGISTRY);
         self.header.live -= 1;
         self.append_ended(index);
     }

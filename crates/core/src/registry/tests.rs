@@ -13,6 +13,7 @@ struct Memory {
     owners: Vec<Owner>,
     buckets: Vec<u32>,
     entries: Vec<Entry>,
+    marks: Vec<NameMark>,
 }
 
 impl Memory {
@@ -22,23 +23,30 @@ impl Memory {
             owners: vec![Owner::default(); 4],
             buckets: vec![0; entries.div_ceil(2)],
             entries: (0..entries).map(|_| Entry::default()).collect(),
+            marks: (0..entries).map(|_| NameMark::default()).collect(),
         };
         Table::create(
             &mut memory.header,
             &mut memory.owners,
             &mut memory.buckets,
             &mut memory.entries,
+            &memory.marks,
         );
         memory
     }
 
     fn open(&mut self) -> Table<'_> {
-        Table::open(&mut self.header, &mut self.owners, &mut self.buckets, &mut self.entries)
+        let Memory { header, owners, buckets, entries, marks } = self;
+        Table::open(header, owners, buckets, entries, marks)
     }
 
     fn names(&mut self) -> BTreeSet<String> {
         let table = self.open();
-        table.entries.iter().filter(|e| e.is_live()).map(|e| e.username().to_owned()).collect()
+        let names: BTreeSet<String> =
+            table.entries.iter().filter(|e| e.is_live()).map(|e| e.username().to_owned()).collect();
+        assert!(names.iter().all(|name| is_live(&self.marks, name)));
+        assert_eq!(self.marks.iter().filter(|mark| mark.is_set()).count(), names.len());
+        names
     }
 }
 
@@ -180,7 +188,7 @@ fn a_shape_fits_its_memory_and_a_megabyte_holds_thousands_of_streams() {
         let used = size_of::<Header>()
             + shape.owners * size_of::<Owner>()
             + shape.buckets * size_of::<u32>()
-            + shape.entries * size_of::<Entry>();
+            + shape.entries * (size_of::<Entry>() + size_of::<NameMark>());
         assert!(used <= bytes, "{shape:?} takes {used} of {bytes}");
     }
     assert!(Shape::within(1 << 20).unwrap().entries >= (1 << 20) / 512);
@@ -235,6 +243,33 @@ fn the_streams_of_a_dead_process_have_ended_too() {
     table.claim(slot, &stream("benw")).unwrap();
     table.strike(ONE, 8);
     assert_eq!(table.presence("benw"), Presence::Ended { at: 8 });
+}
+
+#[test]
+fn who_looks_without_the_lock_sees_what_is_live() {
+    let mut memory = Memory::new(2);
+    let mut table = memory.open();
+    let marks = table.marks;
+    let slot = table.enter(ONE).unwrap();
+    assert!(!is_live(marks, "benw"));
+    let claim = table.claim(slot, &stream("benw")).unwrap();
+    table.claim(slot, &stream("zoe")).unwrap();
+    assert!(is_live(marks, "benw"));
+    table.release(claim, 9);
+    assert!(!is_live(marks, "benw"));
+    assert!(is_live(marks, "zoe"));
+}
+
+#[test]
+fn a_death_in_front_of_a_name_s_mark_is_made_up_for() {
+    let mut memory = Memory::new(2);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    table.claim(slot, &stream("benw")).unwrap();
+    memory.marks[0] = NameMark::default();
+    memory.header.changing.store(1, Ordering::Release);
+    memory.open();
+    assert!(is_live(&memory.marks, "benw"));
 }
 
 #[test]
