@@ -64,6 +64,7 @@ pub(super) struct Loop {
     flushed_at: Instant,
     probe_at: Option<Instant>,
     look_at: Instant,
+    may_write: bool,
     dropped: usize,
     dropped_logged: Option<Instant>,
 }
@@ -88,6 +89,7 @@ impl Loop {
             flushed_at: Instant::now(),
             probe_at: None,
             look_at: Instant::now() + LOOK,
+            may_write: false,
             dropped: 0,
             dropped_logged: None,
         }
@@ -332,13 +334,8 @@ impl Loop {
     /// Writes a batch of what waits and returns how many events that was: none as long as another
     /// worker has yet to write down that nginx has started.
     fn write(&mut self) -> Result<usize, StoreError> {
-        match self.server.boot() {
-            Boot::Free => (),
-            Boot::Elsewhere => return Ok(0),
-            Boot::Inherited => {
-                self.inbox.owe(1);
-                self.history.begin_with_boot();
-            }
+        if !self.may_write() {
+            return Ok(0);
         }
         let Self { database, history, .. } = self;
         let Flushed { events, booted, refused } = guarded(database, |database| {
@@ -357,6 +354,23 @@ impl Loop {
         }
         self.inbox.settle(events);
         Ok(events)
+    }
+
+    /// Whether that nginx has started is written down, or will be in front of what waits here. Asked until it
+    /// is so, and not again: the answer takes the lock that all workers share.
+    fn may_write(&mut self) -> bool {
+        if !self.may_write {
+            self.may_write = match self.server.boot() {
+                Boot::Free => true,
+                Boot::Elsewhere => false,
+                Boot::Inherited => {
+                    self.inbox.owe(1);
+                    self.history.begin_with_boot();
+                    true
+                }
+            };
+        }
+        self.may_write
     }
 
     /// Writes what waits as long as there is time and hope; nobody listens to answers any more.

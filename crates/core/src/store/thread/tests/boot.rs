@@ -1,6 +1,7 @@
 //! That nginx has started is written down before anything that happens since.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
@@ -8,6 +9,7 @@ use super::*;
 #[derive(Debug)]
 struct Starting {
     boot: Mutex<Boot>,
+    asked: AtomicUsize,
 }
 
 impl Server for Starting {
@@ -20,6 +22,7 @@ impl Server for Starting {
     }
 
     fn boot(&self) -> Boot {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let mut boot = self.boot.lock().unwrap();
         let now = *boot;
         if now == Boot::Inherited {
@@ -40,7 +43,8 @@ fn scene() -> (Scene, Arc<Starting>) {
     let former = "INSERT INTO sessions (streamer_id, app, client_addr, started_at)
                   VALUES (1, 'former', '', '2020-01-01 00:00:00.000000')";
     fixture.raw().execute(former, []).unwrap();
-    let server = Arc::new(Starting { boot: Mutex::new(Boot::Elsewhere) });
+    let server =
+        Arc::new(Starting { boot: Mutex::new(Boot::Elsewhere), asked: AtomicUsize::new(0) });
     let settings = Settings {
         server: Arc::clone(&server) as Arc<dyn Server>,
         ..settings(fixture.path().to_owned())
@@ -67,6 +71,17 @@ fn what_happens_before_another_worker_is_done_waits() {
     server.booted();
     scene.wait_for_rows(2);
     assert_eq!(ends(&scene), [None, None]);
+}
+
+#[test]
+fn once_that_is_done_nobody_asks_about_it_any_more() {
+    let (scene, server) = scene();
+    server.booted();
+    scene.wait_for_rows(2);
+    let asked = server.asked.load(Ordering::SeqCst);
+    scene.start(2);
+    scene.wait_for_rows(3);
+    assert_eq!(server.asked.load(Ordering::SeqCst), asked);
 }
 
 #[test]
