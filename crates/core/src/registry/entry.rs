@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::seats::{Seat, Seats};
-use super::{Figures, Stream};
+use super::{Figures, NameMark, Stream};
 
 /// The values of an entry's state.
 pub(super) struct State;
@@ -69,8 +69,8 @@ pub struct Entry {
     pub(super) client_addr: Text,
 }
 
-// DESIGN: at most 512 bytes of shared memory a live stream, with its share of the hash table.
-const _: () = assert!(size_of::<Entry>() + size_of::<u32>() <= 328);
+// DESIGN: at most 512 bytes of shared memory a live stream, with its mark and its share of the hash table.
+const _: () = assert!(size_of::<Entry>() + size_of::<NameMark>() + size_of::<u32>() <= 336);
 
 impl Entry {
     /// The public name.
