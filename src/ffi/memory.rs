@@ -12,6 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const PIECE: usize = 1024;
 const PIECES: usize = u64::BITS as usize;
 
+/// What glibc takes back without the lock of the thread that allocated it, on 64-bit systems (malloc.c, DEFAULT_MXFAST):
+/// so the pieces that a thread finds to use again may be another's. To grow one in place takes that lock.
+const LOCKLESS: usize = 120;
+
 /// What Rust allocates with.
 struct Memory {
     /// A bit for each piece that is in use.
@@ -86,7 +90,7 @@ unsafe impl GlobalAlloc for Memory {
     }
 
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if self.number(address).is_none() {
+        if self.number(address).is_none() && layout.size() > LOCKLESS {
             // SAFETY: as promised by the caller, and the system has given it.
             let moved = unsafe { System.realloc(address, layout, size) };
             if !moved.is_null() {
