@@ -14,7 +14,8 @@ use common::Alone;
 use stagedoor_core::key::KeyDigest;
 use stagedoor_core::registry::Owner;
 use stagedoor_core::store::thread::{Settings, StoreThread};
-use stagedoor_core::store::{Layout, Store, Visitor};
+use stagedoor_core::store::{Admission, Layout, Store, Visitor};
+use stagedoor_core::username::Username;
 
 /// How often the store thread gave up the processor so far, whether it wanted to or not.
 fn switches() -> u64 {
@@ -31,7 +32,8 @@ fn switches() -> u64 {
 fn a_thread_with_nothing_to_do_looks_at_its_file_four_times_a_second_and_no_more() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("stagedoor.db");
-    Store::create(&path).unwrap();
+    let username = Username::parse("benw").unwrap();
+    let key = Store::create(&path).unwrap().0.add(&username).unwrap();
     let settings = Settings {
         path,
         layout: Layout::Native,
@@ -42,7 +44,18 @@ fn a_thread_with_nothing_to_do_looks_at_its_file_four_times_a_second_and_no_more
     let thread = StoreThread::spawn(settings, move || wake.send(()).unwrap());
     thread.ask(1, Arc::new(Visitor::known_by(KeyDigest::of(b"x"), "live", "192.0.2.7"))).unwrap();
     woken.recv().unwrap();
-    sleep(Duration::from_millis(100));
+    assert_looks();
+
+    // with a stream to look after it is at the database as often, and at both at once
+    let visitor = Arc::new(Visitor::known_by(key.digest(), "live", "192.0.2.7"));
+    thread.watch(1, Admission { streamer_id: 1, username, visitor }).unwrap();
+    thread.rouse();
+    assert_looks();
+}
+
+#[track_caller]
+fn assert_looks() {
+    sleep(Duration::from_millis(600));
     let before = switches();
     sleep(Duration::from_millis(2000));
     let looks = switches() - before;

@@ -127,7 +127,11 @@ impl Loop {
             hook::point(hook::STORE_THREAD);
             self.answer_some();
             let now = Instant::now();
-            if self.look_at <= now {
+            // One that is awake for one of these does the other, too: to wake costs more than to look.
+            let is_due = |at: Instant| at <= now;
+            let is_soon = |at: Instant| at <= now + LOOK / 2;
+            let looks = is_due(self.look_at) || self.watch.at().is_some_and(is_due);
+            if looks && is_soon(self.look_at) {
                 self.look();
             }
             if self.probe_at.is_some_and(|at| at <= now) {
@@ -136,7 +140,7 @@ impl Loop {
             if self.flush_at.is_some_and(|at| at <= now) {
                 self.flush();
             }
-            if self.watch.at().is_some_and(|at| at <= now) {
+            if looks && self.watch.at().is_some_and(is_soon) {
                 self.look_after_streams();
             }
             self.log_dropped();
