@@ -109,8 +109,10 @@ impl Ahead {
             libc::iovec { iov_base: buffer.cast(), iov_len: size },
             libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() },
         ];
+        // Not libc's readv(), which may be cancelled: with a second thread that is prepared for, and taken
+        // back, with an atomic operation each (pthreads(7), "Cancellation points").
         // SAFETY: the connection's descriptor, and memory that may be written.
-        let received = unsafe { libc::readv(fd, parts.as_ptr(), parts.len() as i32) };
+        let received = unsafe { libc::syscall(libc::SYS_readv, fd, parts.as_ptr(), parts.len()) };
         let Some(received) = usize::try_from(received).ok().filter(|&received| received > 0) else {
             let is_all =
                 received < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;

@@ -78,8 +78,9 @@ unsafe fn send_queue(
         parts.get(..count).filter(|parts| parts.len() > 1)?
     };
     let queued: usize = parts.iter().map(|part| part.iov_len).sum();
-    // SAFETY: the connection's descriptor, and bytes of the queue.
-    let sent = unsafe { libc::writev((*connection).fd, parts.as_ptr(), parts.len() as i32) };
+    // SAFETY: the connection's descriptor, and bytes of the queue. Not libc's writev(), see `ahead`.
+    let sent =
+        unsafe { libc::syscall(libc::SYS_writev, (*connection).fd, parts.as_ptr(), parts.len()) };
     // SAFETY: as nginx counts and notes it (ngx_send.c).
     let (count, write) = unsafe { (&mut (*connection).sent, &mut *(*connection).write) };
     let Some(sent) = usize::try_from(sent).ok().filter(|&sent| sent > 0) else {
