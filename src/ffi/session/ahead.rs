@@ -121,14 +121,17 @@ impl Ahead {
                 NGX_AGAIN as isize
             });
         };
-        // As ngx_recv.c counts what is left: less than was asked for is all there was.
-        if event.available > 0 {
-            let left = i64::from(event.available) - received as i64;
-            event.available = left.max(0) as i32;
-        }
+        // As ngx_recv.c counts what is left: less than was asked for is all there was. What comes later is for
+        // the next turn of the event loop, or whoever sends faster than it is read would have all turns.
         if received < asked {
             event.set_ready(0);
             event.available = 0;
+        } else if event.available > 0 {
+            let left = i64::from(event.available) - received as i64;
+            event.available = left.max(0) as i32;
+        } else {
+            // SAFETY: the connection's descriptor, and an integer for the kernel to write.
+            unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut event.available) };
         }
         let here = received.min(size);
         if received > here {
