@@ -19,12 +19,12 @@ my @sources = grep { !/(?:^|\/)(?:tests|fixture)\b|\/store\/(?:admin|source)/ }
         crates/core/src/key.rs crates/core/src/guard.rs crates/core/src/limit.rs crates/core/src/throttle.rs crates/core/src/registry/handover.rs crates/core/src/status/playlist.rs -name '*.rs'`;
 
 # What is no line of a log: names of callbacks, what a directive expects and the reasons of the
-# history, which stand in one; the command's advice; a media type; an error that is not told.
+# history, which stand in one; what nginx puts behind its own; the command's advice; a media type; an error that is not told.
 my $other = qr{^(?:
       a\ live\ stream's\ check$ | the\ path\ of\ a\ file$
     | an?\ (?:size|time|name|rate|SQL)[ ] | "…"\ or[ ] | "[a-z]+"(?:\ or|,)[ ]
     | "burst="\  | nothing\ behind\ "off"$ | one\ INSERT,
-    | closed\ by\ client$
+    | closed\ by\ client$ | sending\ response\ to\ client$
     | permission\ denied,\ try | the\ system\ gave\ no\ random
     | text/plain;
     | there\ is\ no\ memory\ for\ the\ answer$

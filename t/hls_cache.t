@@ -22,7 +22,7 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http gzip rtmp stagedoor/)->plan(64);
+my $t = Test::Nginx->new()->has(qw/http gzip rtmp stagedoor/)->plan(68);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -81,6 +81,14 @@ http {
             stagedoor_hls on;
             open_file_cache max=100;
             open_file_cache_valid 1h;
+        }
+
+        location ~ ^/regex/(?<name>[^/]+)/(?<file>.+)$ {
+            alias %%TESTDIR%%/hls/$name/$file;
+            stagedoor_hls on;
+            stagedoor_hls_stream $name;
+            access_log %%TESTDIR%%/regex-$server_port.log;
+            error_page 400 /stock/refused.m3u8;
         }
 
         # what the static module says of the same files
@@ -149,6 +157,19 @@ is($gzip->header('Content-Encoding'), 'gzip', 'gzip');
 gunzip(\$gzip->body(), \my $unzipped);
 is($unzipped, $text, 'of the same');
 is(answer('POST', '/live/benw/index.m3u8')->status(), 405, 'POST');
+
+# what nginx's log module says of it, where it makes a file's name of variables: it looks for the
+# directory of an answer that no file stands for
+
+answer('GET', '/regex/benw/index.m3u8') for 1 .. 3;
+is(lines(qr{GET /regex/benw/index\.m3u8 }), 3, 'a line in a log for each');
+
+# a body that the request must not have
+
+$t->write_file('hls/refused.m3u8', 'refused');
+my $refused = http("GET /regex/benw/index.m3u8 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n?\r\n");
+like($refused, qr/ 400 .*\r\n\r\nrefused$/s, 'what is refused');
+is(() = $refused =~ /^ETag:/mg, 1, 'has no tag of the playlist');
 
 # from memory
 
@@ -232,6 +253,8 @@ my $still = answer('GET', '/live/benw/index.m3u8')->body();
 is($still, $text, 'the playlist as long as the stream is live');
 $c->delete_stream();
 ok(wait_for(sub { answer('GET', '/live/benw/index.m3u8')->body() eq "$text#EXT-X-ENDLIST\n" }, 5), 'closed afterwards');
+answer('GET', '/regex/benw/index.m3u8') for 1 .. 3;
+is(lines(qr{GET /regex/benw/index\.m3u8 }), 6, 'and in the log as well');
 
 ###############################################################################
 
@@ -261,6 +284,13 @@ sub bytes_read {
         $sum += $io =~ /^rchar: (\d+)/m ? $1 : die "no rchar of $pid\n";
     }
     return $sum;
+}
+
+# How many lines of the access log are of that request.
+sub lines {
+    my ($of) = @_;
+    open my $log, '<', $t->testdir() . '/regex-' . port(8080) . '.log' or return 0;
+    return scalar grep { $_ =~ $of } <$log>;
 }
 
 # Status, body, and every header but those that say how long it is fresh.

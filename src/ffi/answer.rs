@@ -15,6 +15,9 @@ use nginx_sys::{
 use super::module::{ERROR, OK, text};
 use super::request::{NoMemory, Request, bytes, elements, is_named};
 
+/// What a line in the log says of a client that goes, or takes too long, in the midst of an answer.
+const ACTION: &CStr = c"sending response to client";
+
 impl Request {
     /// The answer's status.
     pub fn status(self) -> u16 {
@@ -108,51 +111,68 @@ impl Request {
     /// Answers with a body from memory, under an entity tag of its own: no `Last-Modified`, so that
     /// the tag alone decides conditional requests. The body is not empty.
     pub fn send(self, mime: &'static CStr, etag: &str, body: Vec<u8>) -> ngx_int_t {
-        self.try_send(mime, etag, body).unwrap_or(ERROR)
+        self.without_its_body(|| {
+            let tag = self.replace_header(c"ETag", self.text(etag.as_bytes())?)?;
+            // SAFETY: the request's own; nothing has been sent.
+            unsafe {
+                (*self.as_ptr()).headers_out.etag = tag;
+                (*self.as_ptr()).headers_out.last_modified_time = -1;
+            }
+            self.stands_for_a_file();
+            self.send_body(mime, body)
+        })
     }
 
     /// Answers with the contents of a file that was last changed at `modified`, in seconds since 1970,
     /// as nginx's static module would (ngx_http_static_module.c). They are not empty.
     pub fn send_file(self, mime: &'static CStr, modified: i64, body: Rc<[u8]>) -> ngx_int_t {
-        // SAFETY: the request's own; nothing has been sent. The tag is made of the other two.
-        unsafe {
-            let request = self.as_ptr();
-            (*request).headers_out.last_modified_time = modified;
-            (*request).headers_out.content_length_n = body.len() as nginx_sys::off_t;
-            (*request).set_allow_ranges(1);
-            if ngx_http_set_etag(request) != OK {
-                return ERROR;
+        self.without_its_body(|| {
+            // SAFETY: the request's own; nothing has been sent. The tag is made of the other two.
+            unsafe {
+                let request = self.as_ptr();
+                (*request).headers_out.last_modified_time = modified;
+                (*request).headers_out.content_length_n = body.len() as nginx_sys::off_t;
+                if ngx_http_set_etag(request) != OK {
+                    return Err(NoMemory);
+                }
             }
-        }
-        self.send_body(mime, body).unwrap_or(ERROR)
+            self.stands_for_a_file();
+            self.send_body(mime, body)
+        })
     }
 
     /// Answers with a body from memory that nobody may keep. It is not empty.
     pub fn send_fresh(self, mime: &'static CStr, body: Vec<u8>) -> ngx_int_t {
-        // SAFETY: the request's own; nothing has been sent.
-        unsafe {
-            (*self.as_ptr()).headers_out.last_modified_time = -1;
-            (*self.as_ptr()).set_disable_not_modified(1);
-        }
-        self.set_cache_control(b"no-store")
-            .and_then(|()| self.send_body(mime, body))
-            .unwrap_or(ERROR)
+        self.without_its_body(|| {
+            // SAFETY: the request's own; nothing has been sent.
+            unsafe {
+                (*self.as_ptr()).headers_out.last_modified_time = -1;
+                (*self.as_ptr()).set_disable_not_modified(1);
+            }
+            self.set_cache_control(b"no-store")?;
+            self.send_body(mime, body)
+        })
     }
 
-    fn try_send(
-        self,
-        mime: &'static CStr,
-        etag: &str,
-        body: Vec<u8>,
-    ) -> Result<ngx_int_t, NoMemory> {
-        let tag = self.replace_header(c"ETag", self.text(etag.as_bytes())?)?;
-        // SAFETY: the request's own; nothing has been sent.
-        unsafe {
-            (*self.as_ptr()).headers_out.etag = tag;
-            (*self.as_ptr()).headers_out.last_modified_time = -1;
-            (*self.as_ptr()).set_allow_ranges(1);
+    /// Answers once the request's own body is out of the way. One that is wrong is refused instead,
+    /// while there are no header lines yet that an `error_page` would go out with.
+    fn without_its_body(self, answer: impl FnOnce() -> Result<ngx_int_t, NoMemory>) -> ngx_int_t {
+        // SAFETY: the request's own.
+        match unsafe { ngx_http_discard_request_body(self.as_ptr()) } {
+            OK => answer().unwrap_or(ERROR),
+            rc => rc,
         }
-        self.send_body(mime, body)
+    }
+
+    /// Parts of the body may be asked for. The log module need not look for the file's directory, and
+    /// would not find one where `alias` names the file itself: no line is written then.
+    fn stands_for_a_file(self) {
+        // SAFETY: the request's own.
+        unsafe {
+            let request = self.as_ptr();
+            (*request).set_allow_ranges(1);
+            (*request).set_root_tested(u32::from(!self.is_substitute()));
+        }
     }
 
     fn send_body<T: AsRef<[u8]>>(
@@ -163,11 +183,8 @@ impl Request {
         let body = self.keep(body).ok_or(NoMemory)?.as_ref();
         // SAFETY: nothing has been sent; everything that is pointed to lives in the request's pool.
         unsafe {
-            let rc = ngx_http_discard_request_body(self.as_ptr());
-            if rc != OK {
-                return Ok(rc);
-            }
             let request = self.as_ptr();
+            (*(*(*request).connection).log).action = ACTION.as_ptr().cast_mut();
             (*request).headers_out.status = 200;
             (*request).headers_out.content_length_n = body.len() as nginx_sys::off_t;
             self.set_content_type(mime);
