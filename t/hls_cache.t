@@ -22,7 +22,7 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http gzip rtmp stagedoor/)->plan(68);
+my $t = Test::Nginx->new()->has(qw/http gzip rtmp stagedoor/)->plan(70);
 
 $t->write_file_expand('nginx.conf', <<'END');
 
@@ -227,6 +227,27 @@ overwrite('same.m3u8', 'two');
 utime @old, "$dir/same.m3u8";
 is(answer('GET', '/live/benw/same.m3u8')->body(), 'two', 'another of the same length and date');
 is(answer('GET', '/live/benw/same.m3u8')->header('Last-Modified'), 'Sun, 09 Sep 2001 01:46:40 GMT', 'as it says');
+
+# empty when it is read, and not yet when it was looked at
+
+replace("$_.m3u8", $_ x 1000) for 'a', 'b';
+symlink 'a.m3u8', "$dir/switched.m3u8";
+my $switcher = fork() // die "fork: $!\n";
+if (!$switcher) {
+    for (my $n = 0; ; $n++) {
+        symlink((qw(a empty b empty))[$n % 4] . '.m3u8', "$dir/next.m3u8");
+        rename "$dir/next.m3u8", "$dir/switched.m3u8";
+    }
+}
+my ($end, $whole, $broken) = (time + 2, 0, 0);
+while (time < $end) {
+    my $answer = answer('GET', '/live/benw/switched.m3u8');
+    $answer->body() =~ /^(a{1000}|b{1000})?$/ && $answer->status() == 200 ? $whole++ : $broken++;
+}
+kill 'KILL', $switcher;
+waitpid $switcher, 0;
+cmp_ok($whole, '>', 100, 'a file that is empty every other moment');
+is($broken, 0, 'is answered each time');
 
 # as fast as it can be written, in place and as nginx-rtmp does
 

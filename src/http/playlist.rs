@@ -64,7 +64,7 @@ fn live(request: Request, format: Format) -> Option<Outcome> {
     if version.len == 0 || version.len > MAX_KEPT as u64 {
         return None;
     }
-    let file = path.read(MAX_KEPT)?;
+    let file = path.read(MAX_KEPT).filter(|file| !file.bytes.is_empty())?; // cut off since
     let bytes: Rc<[u8]> = Rc::from(file.bytes);
     if file.is_settled {
         CACHE.with_borrow_mut(|cache| cache.put(path.as_bytes(), file.version, Rc::clone(&bytes)));
