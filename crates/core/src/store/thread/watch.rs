@@ -44,7 +44,10 @@ impl Watch {
             }
         }
         self.at = match self.streams.is_empty() {
-            true => None,
+            true => {
+                self.fresh.clear(); // no look comes that would
+                None
+            }
             false => self.at.or_else(|| Some(Instant::now() + INTERVAL)),
         };
     }
@@ -94,5 +97,22 @@ impl Watch {
             self.streams.remove(tag);
         }
         Ok(stops)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::KeyDigest;
+    use crate::store::fixture::admission;
+
+    #[test]
+    fn streams_that_end_before_a_look_leave_nothing_behind() {
+        let mut watch = Watch::default();
+        for tag in 0..100 {
+            let admission = admission(1, "benw", KeyDigest::of(b"key"));
+            watch.change([(tag, Some(admission)), (tag, None)]);
+        }
+        assert!(watch.fresh.is_empty() && watch.at().is_none());
     }
 }
