@@ -9,6 +9,14 @@ const SLOTS: usize = 256;
 /// A point of time in the file system: seconds since 1970 (UTC), and nanoseconds.
 pub type Timestamp = (i64, i64);
 
+/// A date without anything below 10 ms is of a file system that does not keep more of it, in
+/// nanoseconds: exFAT, or those that count in seconds.
+const FINE: i64 = 10_000_000;
+
+/// The longest time, in seconds, that all has the same date there: FAT counts in two. ext2, ext3, and ext4
+/// with inodes of 128 bytes count in one.
+const COARSE: i64 = 2;
+
 /// What tells a file from what it was before, and from one that was put in its place (stat(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -29,7 +37,16 @@ impl Version {
     /// in the same tick of that clock may not, so that a file which was changed just now has to be
     /// looked at once more.
     pub fn is_settled(&self, now: Timestamp) -> bool {
-        self.changed < now && self.modified < now
+        is_over(self.changed, now) && is_over(self.modified, now)
+    }
+}
+
+/// Whether a change after `now` has another date than this one.
+fn is_over(date: Timestamp, now: Timestamp) -> bool {
+    let (seconds, nanoseconds) = date;
+    match nanoseconds % FINE {
+        0 => seconds + COARSE <= now.0,
+        _ => date < now,
     }
 }
 
@@ -119,6 +136,17 @@ mod tests {
         assert!(version(1, 5).is_settled((1_700_000_000, 6)));
         let replaced = Version { modified: (1, 0), ..version(1, 5) };
         assert!(!replaced.is_settled((1_700_000_000, 5)), "an old file under a new name");
+        assert!(replaced.is_settled((1_700_000_000, 6)));
+    }
+
+    #[test]
+    fn where_dates_are_coarse_a_moment_is_seconds() {
+        for rest in [0, 10_000_000, 990_000_000] {
+            let time = (1_700_000_000, rest);
+            let version = Version { modified: time, changed: time, ..version(1, 1) };
+            assert!(!version.is_settled((1_700_000_001, 999_999_999)), "{rest}");
+            assert!(version.is_settled((1_700_000_002, 0)), "{rest}");
+        }
     }
 
     #[test]
