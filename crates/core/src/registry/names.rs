@@ -6,7 +6,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Entry, fnv1a};
+use sha2::{Digest, Sha256};
+
+use super::Entry;
 
 /// What stands for the name of an entry's live stream; 0 where there is none.
 #[derive(Debug, Default)]
@@ -25,12 +27,16 @@ impl NameMark {
     }
 }
 
-/// Whether a stream of this name is live. Two names with the same 64-bit mark would be taken for each other.
+/// Whether a stream of this name is live. Two names with the same 64-bit mark would be taken for each other,
+/// and here somebody would gain: while such a name is live, nobody is told of the other's end. Many
+/// applications have their users choose names, so the mark is of a kind that none can be found for.
 pub fn is_live(marks: &[NameMark], username: &str) -> bool {
     let wanted = mark(username);
     marks.iter().any(|mark| mark.0.load(Ordering::Acquire) == wanted)
 }
 
 fn mark(username: &str) -> u64 {
-    fnv1a(username.as_bytes()).max(1)
+    let digest = <[u8; 32]>::from(Sha256::digest(username.as_bytes()));
+    let (words, _) = digest.as_chunks::<8>();
+    u64::from_le_bytes(words[0]).max(1)
 }
