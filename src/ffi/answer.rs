@@ -125,7 +125,7 @@ impl Request {
 
     /// Answers with the contents of a file that was last changed at `modified`, in seconds since 1970,
     /// as nginx's static module would (ngx_http_static_module.c). They are not empty.
-    pub fn send_file(self, mime: &'static CStr, modified: i64, body: Rc<[u8]>) -> ngx_int_t {
+    pub fn send_file(self, mime: &'static CStr, modified: i64, body: Rc<Vec<u8>>) -> ngx_int_t {
         self.without_its_body(|| {
             // SAFETY: the request's own; nothing has been sent. The tag is made of the other two.
             unsafe {
@@ -137,7 +137,7 @@ impl Request {
                 }
             }
             self.stands_for_a_file();
-            self.send_body(mime, body)
+            self.send_body(mime, Shared(body))
         })
     }
 
@@ -240,6 +240,15 @@ impl Request {
             (*place).value = value;
         }
         Ok(place)
+    }
+}
+
+/// A body that others send, too.
+struct Shared(Rc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

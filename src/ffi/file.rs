@@ -77,7 +77,8 @@ impl FilePath {
     }
 
     /// Reads the file as nginx's static module finds it, `disable_symlinks` included. `None` if it is
-    /// not a regular one, has more than `limit` bytes, or cannot be read: the static module says why.
+    /// not a regular one, has more than `limit` bytes, or cannot be read: the static module says why. So
+    /// too if there is no memory for it: nginx needs less.
     pub fn read(&self, limit: usize) -> Option<Content> {
         let now = tick();
         // SAFETY: nginx opens the file outside of `open_file_cache` (a null cache), so that the
@@ -102,7 +103,9 @@ impl FilePath {
             (libc::fstat(file.as_raw_fd(), &raw mut stat) == 0).then(|| version(&stat))??
         };
         let len = usize::try_from(version.len).ok().filter(|&len| len <= limit)?;
-        let mut bytes = vec![0; len];
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).ok()?;
+        bytes.resize(len, 0);
         file.read_exact_at(&mut bytes, 0).ok()?;
         Some(Content { bytes, version, is_settled: version.is_settled(now) })
     }

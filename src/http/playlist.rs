@@ -65,7 +65,7 @@ fn live(request: Request, format: Format) -> Option<Outcome> {
         return None;
     }
     let file = path.read(MAX_KEPT).filter(|file| !file.bytes.is_empty())?; // cut off since
-    let bytes: Rc<[u8]> = Rc::from(file.bytes);
+    let bytes = Rc::new(file.bytes);
     if file.is_settled {
         CACHE.with_borrow_mut(|cache| cache.put(path.as_bytes(), file.version, Rc::clone(&bytes)));
     }
@@ -80,6 +80,7 @@ fn closed(request: Request, format: Format) -> Option<Outcome> {
     let end = endlist::closing(&file.bytes)?;
     let (modified, _) = file.version.modified;
     let etag = endlist::etag(modified, file.bytes.len());
+    file.bytes.try_reserve_exact(end.len()).ok()?;
     file.bytes.extend_from_slice(end.as_bytes());
     Some(Outcome::Answered(request.send(format.mime, &etag, file.bytes)))
 }

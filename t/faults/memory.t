@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # A worker whose memory runs out at the first, second, third … allocation while a publish comes and
-# goes: that session is refused or closed, the worker and its streams go on, and the name is free.
+# goes: that session is refused or closed, the worker and its streams go on, and the name is free. The
+# same while viewers ask for playlists.
 
 use warnings;
 use strict;
@@ -12,6 +13,7 @@ use Time::HiRes qw(time);
 BEGIN { use FindBin; chdir("$FindBin::Bin/.."); }
 
 use lib 'lib';
+use Test::Answer qw(answer);
 use Test::Faults qw(row);
 use Test::Nginx;
 use Test::RTMP;
@@ -20,7 +22,7 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(3);
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(7);
 
 $t->allow_alert(qr/(?:malloc|posix_memalign)\(.*\) failed \(12: Cannot allocate memory\)/);
 $t->write_file_expand('nginx.conf', <<'END');
@@ -62,6 +64,11 @@ http {
 
         location /status {
             stagedoor_status;
+        }
+
+        location /lists/ {
+            alias %%TESTDIR%%/lists/;
+            stagedoor_hls on;
         }
     }
 }
@@ -116,6 +123,49 @@ for my $whose ('nginx', 'module') {
 }
 
 ok(wait_for(sub { $stagedoor->status()->{live} == 1 }, 5), 'no other stream is live');
+
+# playlists, of a stream that is live and of one that has ended, each for the first time
+
+my ($lists, $number) = ($t->testdir() . '/lists', 0);
+mkdir $_ for $lists, "$lists/live", "$lists/benw";
+for my $pair (['live', 'is live'], ['benw', 'has ended']) {
+    my ($name, $how) = @$pair;
+    for my $whose ('nginx', 'module') {
+        my ($met, %said, @wrong) = (0);
+        for (my $at = 1; ; $at++) {
+            my $before = $faults->starved();
+            my $text   = "#EXTM3U\n" . "#EXTINF:2.000,\n" . 'x' x 4000 . "\n";
+            $t->write_file("lists/$name/" . ++$number . '.m3u8', $text);
+            wait_for(sub { 0 }, 0.02);    # until it may be kept
+            my $connection = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port(8080)) or die "connect: $!\n";
+            $live->stop_media();
+            $live->flush();
+            wait_for(sub { 0 }, 0.05);
+            $faults->starve($worker, $whose, $at);
+            my $asked = answer('GET', "/lists/$name/$number.m3u8", socket => $connection);
+            $faults->feed();
+            $live->go_live(fps => 2);
+            $said{$asked->status() || 'closed'}++;
+            push @wrong, "at $at: another playlist" if $asked->status() == 200 && $asked->body() !~ /^\Q$text\E(?:#EXT-X-ENDLIST\n)?$/;
+            if (($stagedoor->workers(1))[0] != $worker) {
+                push @wrong, "at $at: the worker died";
+                ($worker) = $stagedoor->workers(1);
+                $live = go_live();
+            }
+            push @wrong, "at $at: not the playlist afterwards" if answer('GET', "/lists/$name/$number.m3u8")->status() != 200;
+            last if $faults->starved() == $before;
+            $met++;
+        }
+        diag($_) for @wrong;
+        row(
+            subject  => 'nginx', fault => ($whose eq 'nginx' ? 'an allocation of nginx' : 'an allocation of the module')
+                . " fails while a viewer asks for the playlist of a stream that $how",
+            injected => $met, expected => 'answered, or not; the worker lives; answered the next time',
+            seen     => join(', ', map { "$said{$_} $_" } sort keys %said),
+            ok       => ($met > 0 || $whose eq 'nginx') && !@wrong && !$live->is_closed(),
+        );
+    }
+}
 
 ###############################################################################
 

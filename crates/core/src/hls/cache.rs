@@ -58,9 +58,9 @@ pub struct Cache {
 
 #[derive(Debug)]
 struct Entry {
-    path: Box<[u8]>,
+    path: Vec<u8>,
     version: Version,
-    bytes: Rc<[u8]>,
+    bytes: Rc<Vec<u8>>,
 }
 
 impl Cache {
@@ -70,17 +70,23 @@ impl Cache {
     }
 
     /// The contents of the file at `path`, if they are known of this version.
-    pub fn get(&self, path: &[u8], version: &Version) -> Option<Rc<[u8]>> {
+    pub fn get(&self, path: &[u8], version: &Version) -> Option<Rc<Vec<u8>>> {
         let entry = self.slots.get(slot(path))?.as_ref()?;
-        (*entry.path == *path && entry.version == *version).then(|| Rc::clone(&entry.bytes))
+        (entry.path == path && entry.version == *version).then(|| Rc::clone(&entry.bytes))
     }
 
-    /// Keeps the contents of a file: instead of its former version, or of another file's.
-    pub fn put(&mut self, path: &[u8], version: Version, bytes: Rc<[u8]>) {
-        if self.slots.is_empty() {
-            self.slots.resize_with(SLOTS, || None);
+    /// Keeps the contents of a file: instead of its former version, or of another file's. Where there is
+    /// no memory for that, it is not kept.
+    pub fn put(&mut self, path: &[u8], version: Version, bytes: Rc<Vec<u8>>) {
+        let mut name = Vec::new();
+        if self.slots.try_reserve_exact(SLOTS - self.slots.len()).is_err()
+            || name.try_reserve_exact(path.len()).is_err()
+        {
+            return;
         }
-        self.slots[slot(path)] = Some(Entry { path: path.into(), version, bytes });
+        self.slots.resize_with(SLOTS, || None);
+        name.extend_from_slice(path);
+        self.slots[slot(path)] = Some(Entry { path: name, version, bytes });
     }
 }
 
@@ -107,12 +113,16 @@ mod tests {
         Version { device: 1, inode, len: 3, modified: time, changed: time }
     }
 
+    fn contents(text: &str) -> Rc<Vec<u8>> {
+        Rc::new(text.as_bytes().to_vec())
+    }
+
     #[test]
     fn a_file_is_known_while_it_is_what_was_read() {
         let mut cache = Cache::new();
         assert_eq!(cache.get(b"/hls/a.m3u8", &version(1, 1)), None);
-        cache.put(b"/hls/a.m3u8", version(1, 1), Rc::from(*b"one"));
-        assert_eq!(cache.get(b"/hls/a.m3u8", &version(1, 1)).as_deref(), Some(&b"one"[..]));
+        cache.put(b"/hls/a.m3u8", version(1, 1), contents("one"));
+        assert_eq!(cache.get(b"/hls/a.m3u8", &version(1, 1)), Some(contents("one")));
         assert_eq!(cache.get(b"/hls/b.m3u8", &version(1, 1)), None);
         let known = version(1, 1);
         for other in [
@@ -124,9 +134,9 @@ mod tests {
         ] {
             assert_eq!(cache.get(b"/hls/a.m3u8", &other), None, "{other:?}");
         }
-        cache.put(b"/hls/a.m3u8", version(2, 2), Rc::from(*b"two"));
+        cache.put(b"/hls/a.m3u8", version(2, 2), contents("two"));
         assert_eq!(cache.get(b"/hls/a.m3u8", &version(1, 1)), None);
-        assert_eq!(cache.get(b"/hls/a.m3u8", &version(2, 2)).as_deref(), Some(&b"two"[..]));
+        assert_eq!(cache.get(b"/hls/a.m3u8", &version(2, 2)), Some(contents("two")));
     }
 
     #[test]
@@ -169,7 +179,7 @@ mod tests {
             for (path, inode, is_put) in steps {
                 let path = path.into_bytes();
                 if is_put {
-                    let bytes: Rc<[u8]> = Rc::from(format!("{path:?} {inode}").into_bytes());
+                    let bytes = contents(&format!("{path:?} {inode}"));
                     cache.put(&path, version(inode, 1), Rc::clone(&bytes));
                     last.insert(path, (inode, bytes));
                 } else if let Some(bytes) = cache.get(&path, &version(inode, 1)) {
