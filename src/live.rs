@@ -229,24 +229,25 @@ pub fn presence(zone: Zone, username: &str) -> Presence {
     zone.with_table(|table| table.presence(username)).unwrap_or(Presence::Unknown)
 }
 
-/// What the server is doing now. The registry is read in parts, so that nobody waits long for it.
-pub fn status(zone: Zone) -> Status {
+/// What the server is doing now; `None` if there is no memory to say. The registry is read in parts, so that
+/// nobody waits long for it.
+pub fn status(zone: Zone) -> Option<Status> {
     let now = microseconds_since_1970();
     let capacity = zone.with_table(|table| table.capacity()).unwrap_or(0);
     let mut streams = Vec::new();
     let mut next = Some(0);
     while let Some(start) = next {
-        streams.reserve(PART);
+        streams.try_reserve(PART).ok()?;
         next = zone.with_table(|table| table.list(start, &mut streams)).flatten();
     }
     // One that ended and began again meanwhile may be there twice.
-    streams.sort_by(|a, b| {
+    streams.sort_unstable_by(|a, b| {
         let name = a.username.as_str().cmp(b.username.as_str());
         name.then(b.started_at.cmp(&a.started_at))
     });
     streams.dedup_by(|a, b| a.username.as_str() == b.username.as_str());
     let totals = zone.counters().map(Counters::totals).unwrap_or_default();
-    Status { now, capacity, streams, totals }
+    Some(Status { now, capacity, streams, totals })
 }
 
 /// Counts something, where there is a zone to count in.

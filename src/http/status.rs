@@ -92,7 +92,8 @@ impl Handler for Answer {
                 None => return Outcome::Status(BAD_REQUEST),
             },
         };
-        let body = format.write(&live::status(zone), &conf.playlists).into_bytes();
+        let body = live::status(zone).and_then(|status| format.write(&status, &conf.playlists));
+        let Some(body) = body.map(String::into_bytes) else { return Self::FALLBACK };
         match set_headers(request, format) {
             Ok(mime) => Outcome::Answered(request.send_fresh(mime, body)),
             Err(NoMemory) => Self::FALLBACK,

@@ -2,7 +2,7 @@
 
 # A worker whose memory runs out at the first, second, third … allocation while a publish comes and
 # goes: that session is refused or closed, the worker and its streams go on, and the name is free. The
-# same while viewers ask for playlists.
+# same while viewers ask for playlists, and the operator for the status.
 
 use warnings;
 use strict;
@@ -22,7 +22,7 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(7);
+my $t = Test::Nginx->new()->has(qw/http rtmp stagedoor/)->plan(10);
 
 $t->allow_alert(qr/(?:malloc|posix_memalign)\(.*\) failed \(12: Cannot allocate memory\)/);
 $t->write_file_expand('nginx.conf', <<'END');
@@ -165,6 +165,38 @@ for my $pair (['live', 'is live'], ['benw', 'has ended']) {
             ok       => ($met > 0 || $whose eq 'nginx') && !@wrong && !$live->is_closed(),
         );
     }
+}
+
+# the status
+
+for my $format (qw(html json prometheus)) {
+    my ($met, %said, @wrong) = (0);
+    for (my $at = 1; ; $at++) {
+        my $before     = $faults->starved();
+        my $connection = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port(8080)) or die "connect: $!\n";
+        $live->stop_media();
+        $live->flush();
+        wait_for(sub { 0 }, 0.05);
+        $faults->starve($worker, 'module', $at);
+        my $asked = answer('GET', "/status?format=$format", socket => $connection);
+        $faults->feed();
+        $live->go_live(fps => 2);
+        $said{$asked->status() || 'closed'}++;
+        if (($stagedoor->workers(1))[0] != $worker) {
+            push @wrong, "at $at: the worker died";
+            ($worker) = $stagedoor->workers(1);
+            $live = go_live();
+        }
+        last if $faults->starved() == $before;
+        $met++;
+    }
+    diag($_) for @wrong;
+    row(
+        subject  => 'nginx', fault => "an allocation of the module fails while somebody asks for the status as $format",
+        injected => $met, expected => 'answered, or not; the worker lives',
+        seen     => join(', ', map { "$said{$_} $_" } sort keys %said),
+        ok       => $met > 0 && !@wrong && !$live->is_closed(),
+    );
 }
 
 ###############################################################################

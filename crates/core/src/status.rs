@@ -9,6 +9,7 @@ mod json;
 mod playlist;
 mod prometheus;
 
+use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
 pub use html::policy;
@@ -54,8 +55,8 @@ impl Format {
         }
     }
 
-    /// Writes the status.
-    pub fn write(self, status: &Status, playlists: &PlaylistUrl) -> String {
+    /// Writes the status; `None` if there is no memory for it.
+    pub fn write(self, status: &Status, playlists: &PlaylistUrl) -> Option<String> {
         match self {
             Format::Html => html::page(status, playlists),
             Format::Json => json::document(status, playlists),
@@ -68,6 +69,18 @@ impl Status {
     /// Whole seconds since a stream went live.
     fn seconds(&self, stream: &Listed) -> u64 {
         self.now.saturating_sub(stream.started_at) / 1_000_000
+    }
+}
+
+/// A text that grows for as long as there is memory for it.
+#[derive(Default)]
+struct Growing(String);
+
+impl fmt::Write for Growing {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.try_reserve(text.len()).map_err(|_| fmt::Error)?;
+        self.0.push_str(text);
+        Ok(())
     }
 }
 

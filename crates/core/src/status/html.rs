@@ -12,9 +12,10 @@ const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
 /// The page with the status of now.
-pub(super) fn page(status: &Status, playlists: &PlaylistUrl) -> String {
-    let data = json::document(status, playlists);
-    let mut out = String::with_capacity(PAGE.len() + STYLE.len() + SCRIPT.len() + data.len());
+pub(super) fn page(status: &Status, playlists: &PlaylistUrl) -> Option<String> {
+    let data = json::document(status, playlists)?;
+    let mut out = String::new();
+    out.try_reserve_exact(PAGE.len() + STYLE.len() + SCRIPT.len() + data.len()).ok()?;
     let mut rest = PAGE;
     for (place, text) in [("{style}", STYLE), ("{data}", &data), ("{script}", SCRIPT)] {
         let Some((before, after)) = rest.split_once(place) else { continue };
@@ -23,7 +24,7 @@ pub(super) fn page(status: &Status, playlists: &PlaylistUrl) -> String {
         rest = after;
     }
     out.push_str(rest);
-    out
+    Some(out)
 }
 
 /// What a browser may do with the page, as the header `Content-Security-Policy` has it (level 3): run and apply what is
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_page_needs_nothing_from_elsewhere() {
-        let page = page(&Status::default(), &PlaylistUrl::default());
+        let page = page(&Status::default(), &PlaylistUrl::default()).unwrap();
         for (text, times) in
             [("<style>", 1), ("<script>", 1), ("<script", 2), ("</script>", 2), ("{", 0)]
         {

@@ -3,18 +3,17 @@
 use std::fmt::{self, Display, Write};
 
 use super::playlist::PlaylistUrl;
-use super::{Status, utc};
+use super::{Growing, Status, utc};
 use crate::registry::Listed;
 
 /// The whole document, in one line.
-pub(super) fn document(status: &Status, playlists: &PlaylistUrl) -> String {
-    // Some 400 bytes a stream.
-    let mut out = String::with_capacity(1024 + 512 * status.streams.len());
-    let _ = write(&mut out, status, playlists); // a String takes everything
-    out
+pub(super) fn document(status: &Status, playlists: &PlaylistUrl) -> Option<String> {
+    let mut out = Growing::default();
+    write(&mut out, status, playlists).ok()?;
+    Some(out.0)
 }
 
-fn write(out: &mut String, status: &Status, playlists: &PlaylistUrl) -> fmt::Result {
+fn write(out: &mut Growing, status: &Status, playlists: &PlaylistUrl) -> fmt::Result {
     let totals = &status.totals;
     let sum = |of: fn(&Listed) -> u64| status.streams.iter().map(of).sum::<u64>();
     write!(out, "{{\"now\":{},", Text(&utc(status.now)))?;
@@ -40,25 +39,23 @@ fn write(out: &mut String, status: &Status, playlists: &PlaylistUrl) -> fmt::Res
     write!(out, "\"messages_refused\":{},", totals.messages_refused)?;
     write!(out, "\"streams\":[")?;
     for (index, listed) in status.streams.iter().enumerate() {
-        out.push_str(if index > 0 { ",\n" } else { "\n" });
+        out.write_str(if index > 0 { ",\n" } else { "\n" })?;
         stream(out, status, listed, playlists)?;
     }
-    out.push_str("]}\n");
-    Ok(())
+    out.write_str("]}\n")
 }
 
-fn counts(out: &mut String, counts: impl Iterator<Item = (impl AsRef<str>, u64)>) -> fmt::Result {
-    out.push('{');
+fn counts(out: &mut Growing, counts: impl Iterator<Item = (impl AsRef<str>, u64)>) -> fmt::Result {
+    out.write_char('{')?;
     for (index, (name, count)) in counts.enumerate() {
         let comma = if index > 0 { "," } else { "" };
         write!(out, "{comma}{}:{count}", Text(name.as_ref()))?;
     }
-    out.push('}');
-    Ok(())
+    out.write_char('}')
 }
 
 fn stream(
-    out: &mut String,
+    out: &mut Growing,
     status: &Status,
     stream: &Listed,
     playlists: &PlaylistUrl,

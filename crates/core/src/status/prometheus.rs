@@ -3,17 +3,17 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::Status;
+use super::{Growing, Status};
 use crate::counters::BOUNDS;
 
 /// All metrics.
-pub(super) fn metrics(status: &Status) -> String {
-    let mut out = String::with_capacity(4096 + 256 * status.streams.len());
-    let _ = write(&mut out, status); // a String takes everything
-    out
+pub(super) fn metrics(status: &Status) -> Option<String> {
+    let mut out = Growing::default();
+    write(&mut out, status).ok()?;
+    Some(out.0)
 }
 
-fn write(out: &mut String, status: &Status) -> fmt::Result {
+fn write(out: &mut Growing, status: &Status) -> fmt::Result {
     let totals = &status.totals;
 
     family(out, "stagedoor_live_streams", "gauge", "Streams that are live.")?;
@@ -66,7 +66,7 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     streams(out, status)
 }
 
-fn answers(out: &mut String, status: &Status) -> fmt::Result {
+fn answers(out: &mut Growing, status: &Status) -> fmt::Result {
     let name = "stagedoor_store_answer_seconds";
     family(
         out,
@@ -85,7 +85,7 @@ fn answers(out: &mut String, status: &Status) -> fmt::Result {
     writeln!(out, "{name}_count {count}")
 }
 
-fn streams(out: &mut String, status: &Status) -> fmt::Result {
+fn streams(out: &mut Growing, status: &Status) -> fmt::Result {
     let name = "stagedoor_stream_received_bytes_total";
     family(out, name, "counter", "Bytes received of a live stream.")?;
     for stream in &status.streams {
@@ -103,7 +103,7 @@ fn streams(out: &mut String, status: &Status) -> fmt::Result {
     Ok(())
 }
 
-fn family(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+fn family(out: &mut Growing, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 

@@ -39,7 +39,7 @@ fn status(streams: Vec<Listed>) -> Status {
 }
 
 fn written(format: Format, streams: Vec<Listed>) -> String {
-    format.write(&status(streams), &PlaylistUrl::default())
+    format.write(&status(streams), &PlaylistUrl::default()).unwrap()
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn json_says_what_was_counted() {
 fn what_is_not_known_is_null() {
     let mut stream = listed("benw", "live", "192.0.2.7");
     stream.figures = Figures::default();
-    let json = Format::Json.write(&status(vec![stream]), &PlaylistUrl::Off);
+    let json = Format::Json.write(&status(vec![stream]), &PlaylistUrl::Off).unwrap();
     let unknown = "\"video_codec\":null,\"audio_codec\":null,\"width\":null,\"height\":null,\
                    \"frame_rate\":null,\"playlist\":null}";
     assert!(json.contains(unknown), "{json}");
@@ -89,7 +89,7 @@ fn what_is_not_known_is_null() {
 fn a_clock_that_was_set_back_has_nobody_on_air_before_its_start() {
     let mut status = status(vec![listed("benw", "live", "192.0.2.7")]);
     status.now = 5;
-    assert!(Format::Json.write(&status, &PlaylistUrl::Off).contains("\"seconds\":0,"));
+    assert!(Format::Json.write(&status, &PlaylistUrl::Off).unwrap().contains("\"seconds\":0,"));
 }
 
 #[test]
