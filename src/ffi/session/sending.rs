@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::io;
 use std::ptr;
 
-use nginx_sys::{NGX_AGAIN, ngx_connection_t, ngx_send_pt, u_char};
+use nginx_sys::{NGX_AGAIN, ngx_chain_t, ngx_connection_t, ngx_send_pt, u_char};
 
 use super::Session;
 use crate::ffi::guard::guard;
@@ -116,12 +116,13 @@ unsafe fn gather(
     }
     parts[0] = libc::iovec { iov_base: buffer.cast(), iov_len: size };
     let mut count = 1;
-    // SAFETY: as promised by the caller; an empty place or buffer ends it, as nginx-rtmp has none.
+    // SAFETY: as promised by the caller; an empty place or buffer ends it, as nginx-rtmp has none. Links and
+    // buffers lie behind a count of four bytes (ngx_rtmp_shared.c, ngx_rtmp_alloc_shared_buf): not aligned.
     unsafe {
-        let mut link = (*session.out_chain).next;
+        let mut link = (&raw const (*session.out_chain).next).read_unaligned();
         let mut place = session.out_pos;
         while count < PARTS {
-            let Some(here) = link.as_ref() else {
+            if link.is_null() {
                 place = (place + 1) % session.out_queue;
                 if place == session.out_last {
                     break;
@@ -131,15 +132,17 @@ unsafe fn gather(
                     break;
                 }
                 continue;
-            };
-            let (start, end) = ((*here.buf).pos, (*here.buf).last);
+            }
+            let ngx_chain_t { buf, next } = link.read_unaligned();
+            let start = (&raw const (*buf).pos).read_unaligned();
+            let end = (&raw const (*buf).last).read_unaligned();
             let len = end.offset_from_unsigned(start);
             if len == 0 {
                 break;
             }
             parts[count] = libc::iovec { iov_base: start.cast(), iov_len: len };
             count += 1;
-            link = here.next;
+            link = next;
         }
     }
     count
