@@ -45,6 +45,23 @@ impl<F: Nullable> Previous<F> {
         self.address.store(address, Ordering::Relaxed);
     }
 
+    /// The same where the function that was kept first stands, or if none is kept yet; any other one
+    /// stays.
+    ///
+    /// # Safety
+    ///
+    /// As [`Previous::hook`].
+    pub unsafe fn hook_usual(&self, place: *mut F, hook: F) {
+        let known = self.address.load(Ordering::Relaxed);
+        // SAFETY: as promised by the caller; `F` is as large as a pointer, see `Nullable`.
+        unsafe {
+            let there = std::mem::transmute_copy::<F, *mut c_void>(&place.read());
+            if known.is_null() || known == there {
+                self.hook(place, hook);
+            }
+        }
+    }
+
     /// What stood there.
     pub fn get(&self) -> F {
         let address = self.address.load(Ordering::Relaxed);

@@ -76,7 +76,7 @@ impl Zone {
     pub fn with_table<T>(self, action: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
         let locked = Locked::new(self)?;
         // SAFETY: `init` laid the parts out, and the lock is held.
-        let parts = unsafe { Parts::of(locked.memory()) };
+        let parts = unsafe { Parts::of(locked.memory) };
         let mut table =
             Table::open(parts.header, parts.owners, parts.buckets, parts.entries, parts.marks);
         Some(action(&mut table))
@@ -86,7 +86,7 @@ impl Zone {
     /// [`Zone::with_table`]'s. `None` if nginx has not made the zone.
     pub fn with_attempts<T>(self, action: impl FnOnce(&mut Attempts<'_>) -> T) -> Option<T> {
         let locked = Locked::new(self)?;
-        let Memory { secret, slots, slot_count, .. } = locked.memory();
+        let Memory { secret, slots, slot_count, .. } = locked.memory;
         // SAFETY: `init` counted so many slots into the allocation, zeroes are valid slots, and the
         // lock is held.
         let slots = unsafe { slice::from_raw_parts_mut(slots.as_ptr(), slot_count) };
@@ -96,10 +96,9 @@ impl Zone {
     /// What stands for the names that are live, to be read without the mutex; `None` if nginx has not
     /// made the zone.
     pub fn marks<'a>(self) -> Option<&'a [NameMark]> {
-        // SAFETY: as in `counters`; the marks are atomic, and borrowed as such under the mutex, too.
+        let memory = self.memory()?;
+        // SAFETY: `init` laid them out; they are atomic, and borrowed as such under the mutex, too.
         unsafe {
-            let pool = self.0.as_ref().shm.addr.cast::<ngx_slab_pool_t>().as_ref()?;
-            let memory = *NonNull::new(pool.data.cast::<Memory>())?.as_ref();
             let marks = Parts::marks(memory);
             Some(slice::from_raw_parts(marks.as_ptr(), memory.shape.entries))
         }
@@ -107,40 +106,42 @@ impl Zone {
 
     /// The counters; `None` if nginx has not made the zone.
     pub fn counters<'a>(self) -> Option<&'a Counters> {
+        // SAFETY: `init` put them there; all of them are atomic.
+        self.memory().map(|memory| unsafe { memory.counters.as_ref() })
+    }
+
+    /// Where the parts lie, which is written once, before any worker runs.
+    fn memory(self) -> Option<Memory> {
+        // SAFETY: as above.
+        unsafe { self.pool()?.as_ref().data.cast::<Memory>().as_ref().copied() }
+    }
+
+    fn pool(self) -> Option<NonNull<ngx_slab_pool_t>> {
         // SAFETY: the zone belongs to a cycle that lives, and a process uses no zone beyond its
-        // cycle; `init` put a `Memory` there. All of the counters are atomic.
-        unsafe {
-            let pool = self.0.as_ref().shm.addr.cast::<ngx_slab_pool_t>().as_ref()?;
-            let memory = NonNull::new(pool.data.cast::<Memory>())?;
-            Some(memory.as_ref().counters.as_ref())
-        }
+        // cycle; its memory starts with the slab pool, in which `init` leaves a `Memory`.
+        NonNull::new(unsafe { self.0.as_ref() }.shm.addr.cast())
     }
 }
 
 /// The mutex, held.
-struct Locked(NonNull<ngx_slab_pool_t>);
+struct Locked {
+    pool: NonNull<ngx_slab_pool_t>,
+    memory: Memory,
+}
 
 impl Locked {
     fn new(zone: Zone) -> Option<Locked> {
-        // SAFETY: the zone belongs to a cycle that lives; its memory starts with the slab pool.
-        unsafe {
-            let pool = NonNull::new(zone.0.as_ref().shm.addr.cast::<ngx_slab_pool_t>())?;
-            NonNull::new(pool.as_ref().data)?;
-            ngx_shmtx_lock(&raw mut (*pool.as_ptr()).mutex);
-            Some(Locked(pool))
-        }
-    }
-
-    fn memory(&self) -> Memory {
-        // SAFETY: `init` put a `Memory` there.
-        unsafe { *self.0.as_ref().data.cast::<Memory>() }
+        let (pool, memory) = (zone.pool()?, zone.memory()?);
+        // SAFETY: the pool's own, given back when the value is dropped.
+        unsafe { ngx_shmtx_lock(&raw mut (*pool.as_ptr()).mutex) };
+        Some(Locked { pool, memory })
     }
 }
 
 impl Drop for Locked {
     fn drop(&mut self) {
         // SAFETY: taken in `new`.
-        unsafe { ngx_shmtx_unlock(&raw mut (*self.0.as_ptr()).mutex) };
+        unsafe { ngx_shmtx_unlock(&raw mut (*self.pool.as_ptr()).mutex) };
     }
 }
 

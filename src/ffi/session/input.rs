@@ -61,8 +61,12 @@ impl Session {
         }
     }
 
-    fn in_streams<'a>(self) -> &'a [ngx_rtmp_stream_t] {
+    /// Its chunk streams, as many as any session of its server has.
+    pub(super) fn in_streams<'a>(self) -> &'a [ngx_rtmp_stream_t] {
         let (raw, Some(symbols)) = (self.raw(), symbols()) else { return &[] };
+        if raw.in_streams.is_null() {
+            return &[];
+        }
         // SAFETY: nginx-rtmp keeps a configuration for each module's index, and in its core
         // module's stands how many chunk streams each session has (ngx_rtmp_init_session).
         unsafe {

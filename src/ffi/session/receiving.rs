@@ -1,7 +1,6 @@
 //! What of a session's messages has come so far.
 
 use std::cell::Cell;
-use std::ptr;
 
 use nginx_sys::{ngx_connection_t, ngx_recv_pt, u_char};
 
@@ -9,8 +8,7 @@ use super::{Session, ahead};
 use crate::ffi::guard::guard;
 use crate::ffi::module::ERROR;
 use crate::ffi::previous::Previous;
-use crate::ffi::rtmp::{ngx_rtmp_core_srv_conf_t, ngx_rtmp_session_t, ngx_rtmp_stream_t};
-use crate::ffi::symbols::symbols;
+use crate::ffi::rtmp::ngx_rtmp_session_t;
 
 /// A look at a session now and then, while it receives.
 pub trait Watch {
@@ -40,11 +38,7 @@ impl Session {
     pub fn watch<W: Watch>(self) {
         // SAFETY: the session's own connection, and a field of it; nothing is being received.
         unsafe {
-            let place = &raw mut (*self.raw().connection).recv;
-            let is_usual = |known| place.read().is_some_and(|recv| ptr::fn_addr_eq(recv, known));
-            if RECV.get().is_none_or(is_usual) {
-                RECV.hook(place, Some(receive::<W>));
-            }
+            RECV.hook_usual(&raw mut (*self.raw().connection).recv, Some(receive::<W>));
         }
     }
 
@@ -68,22 +62,7 @@ impl Session {
     /// For each chunk stream, how much of a message has come, and what its length is by its last
     /// header, both in bytes.
     pub fn unfinished<'a>(self) -> impl Iterator<Item = (u32, u32)> + 'a {
-        let streams = self.chunk_streams().unwrap_or_default();
-        streams.iter().map(|stream| (stream.len, stream.hdr.mlen))
-    }
-
-    fn chunk_streams<'a>(self) -> Option<&'a [ngx_rtmp_stream_t]> {
-        let symbols = symbols()?;
-        let raw = self.raw();
-        // SAFETY: nginx-rtmp makes as many chunk streams as the server's configuration says
-        // (ngx_rtmp_init.c, ngx_rtmp_init_session), and keeps them as long as the session.
-        unsafe {
-            let index = (*symbols.core_module).ctx_index;
-            let server = raw.srv_conf.add(index).read().cast::<ngx_rtmp_core_srv_conf_t>();
-            let count = usize::try_from((*server).max_streams).ok()?;
-            let streams = raw.in_streams.cast_const();
-            (!streams.is_null()).then(|| std::slice::from_raw_parts(streams, count))
-        }
+        self.in_streams().iter().map(|stream| (stream.len, stream.hdr.mlen))
     }
 }
 

@@ -31,13 +31,7 @@ impl Session {
     /// that nginx-rtmp has just made. One that sends in another way than the first did is left alone.
     pub fn gather_output(self) {
         // SAFETY: the session's own connection, and a field of it; nothing is being sent.
-        unsafe {
-            let place = &raw mut (*self.raw().connection).send;
-            let is_usual = |known| place.read().is_some_and(|send| ptr::fn_addr_eq(send, known));
-            if SEND.get().is_none_or(is_usual) {
-                SEND.hook(place, Some(send));
-            }
-        }
+        unsafe { SEND.hook_usual(&raw mut (*self.raw().connection).send, Some(send)) };
     }
 }
 
