@@ -14,7 +14,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Nginx;
-use Test::Proc qw(children cpu_seconds is_running title);
+use Test::Proc qw(children cpu_seconds is_running open_files title);
 use Test::RTMP;
 use Test::RTMP::Media qw(video_frame);
 use Test::Stagedoor qw(wait_for);
@@ -142,7 +142,7 @@ sub beside_a_recording {
     my $publisher = live('record');
     limit(SPACE);
     $publisher->send_media(8);
-    wait_for(sub { !grep { m{/rec/} } map { readlink // '' } glob "/proc/$worker/fd/*" }, 5)
+    wait_for(sub { !grep { m{/rec/} } open_files($worker) }, 5)
         or die "the recording goes on\n";
     my $beside = Test::RTMP->new(app => 'record')->ready();
     $publisher->send_media(1);

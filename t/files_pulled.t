@@ -74,7 +74,7 @@ my @workers;
 my @sources = run('stock');
 for my $app (@APPS) {
     my @players = map { player($_, $app) } @workers;
-    is(writers($app, 2), 2, "$app: with nginx-rtmp alone both workers write what they pull");
+    is($stagedoor->writers($app, 2), 2, "$app: with nginx-rtmp alone both workers write what they pull");
     $_->close() for @players;
 }
 $_->close() for @sources;
@@ -85,12 +85,12 @@ $t->stop();
 @sources = run('nginx');
 for my $app (@APPS) {
     my %player = map { $_ => player($_, $app) } @workers;
-    is(writers($app, 1), 1, "$app: with the module one worker writes");
+    is($stagedoor->writers($app, 1), 1, "$app: with the module one worker writes");
     ok(plays($player{$_}), 'its player has pictures, as has the other one') for @workers;
 
-    my ($writer, $other) = sort { writes($b, $app) <=> writes($a, $app) } @workers;
+    my ($writer, $other) = sort { $stagedoor->writes($b, $app) <=> $stagedoor->writes($a, $app) } @workers;
     $player{$writer}->close();
-    ok(wait_for(sub { !writes($writer, $app) && writes($other, $app) }, 5), 'who writes when that one has gone');
+    ok(wait_for(sub { !$stagedoor->writes($writer, $app) && $stagedoor->writes($other, $app) }, 5), 'who writes when that one has gone');
     $player{$other}->close();
 }
 
@@ -119,19 +119,4 @@ sub plays {
     return wait_for(sub { $player->received('video') > $before + 5 }, 10);
 }
 
-# How many files are being written for the application by its workers, once there are as many as expected.
-sub writers {
-    my ($app, $expected) = @_;
-    my $count = sub { my $n = 0; $n += writes($_, $app) for @workers; return $n };
-    wait_for(sub { $count->() == $expected }, 5);
-    wait_for(sub { $count->() > $expected }, 1);
-    return $count->();
-}
-
-# Streams whose video a worker has open.
-sub writes {
-    my ($worker, $app) = @_;
-    return scalar grep { defined && m{/$app/.*(?:\.ts|raw\.m4v)$} } map { readlink } glob "/proc/$worker/fd/*";
-}
-
-###############################################################################
+###############

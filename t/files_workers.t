@@ -68,7 +68,7 @@ my @workers;
 run('stock');
 for my $app (@APPS) {
     my @clients = map { publish($_, $app, 'x') } @workers;
-    is(writers($app, 2), 2, "$app: with nginx-rtmp alone both workers write");
+    is($stagedoor->writers($app, 2), 2, "$app: with nginx-rtmp alone both workers write");
     $_->close() for @clients;
 }
 $t->stop();
@@ -78,25 +78,25 @@ $t->stop();
 run('nginx');
 for my $app (@APPS) {
     my ($first, $second) = map { publish($_, $app, 'x') } @workers;
-    is(writers($app, 1), 1, "$app: with the module one worker writes");
+    is($stagedoor->writers($app, 1), 1, "$app: with the module one worker writes");
     ok(plays($second, $app), 'the stream of the other one is live in its worker');
-    is(writers($app, 1), 1, 'and is not written either while it is');
+    is($stagedoor->writers($app, 1), 1, 'and is not written either while it is');
 
     my @same = (publish($workers[0], $app, '/x'), publish($workers[1], $app, './/x'));
-    is(writers($app, 1), 1, 'nor are other names for the same files');
+    is($stagedoor->writers($app, 1), 1, 'nor are other names for the same files');
     $_->close() for @same;
 
     my $other = publish($workers[1], $app, 'y');
-    is(writers($app, 2), 2, 'another name is written');
+    is($stagedoor->writers($app, 2), 2, 'another name is written');
     $other->close();
 
     $first->close();
-    ok(wait_for(sub { writes($workers[1], $app) }, 5), 'what goes on is written when the other one has ended');
+    ok(wait_for(sub { $stagedoor->writes($workers[1], $app) }, 5), 'what goes on is written when the other one has ended');
     my $third = publish($workers[0], $app, 'x');
-    is(writers($app, 1), 1, 'and the first one is not when it comes back');
+    is($stagedoor->writers($app, 1), 1, 'and the first one is not when it comes back');
 
     $stagedoor->kill_worker($workers[1]);
-    ok(wait_for(sub { writes($workers[0], $app) }, 5), 'until the worker of the other one dies');
+    ok(wait_for(sub { $stagedoor->writes($workers[0], $app) }, 5), 'until the worker of the other one dies');
     ok(!$third->is_closed(), 'all the while it is live');
     $third->close();
     @workers = $stagedoor->workers(2);
@@ -131,19 +131,4 @@ sub plays {
     return $comes;
 }
 
-# How many files are being written for the application by its workers, once there are as many as expected.
-sub writers {
-    my ($app, $expected) = @_;
-    my $count = sub { my $n = 0; $n += writes($_, $app) for @workers; return $n };
-    wait_for(sub { $count->() == $expected }, 5);
-    wait_for(sub { $count->() > $expected }, 1);
-    return $count->();
-}
-
-# Streams whose video a worker has open.
-sub writes {
-    my ($worker, $app) = @_;
-    return scalar grep { defined && m{/$app/.*(?:\.ts|raw\.m4v)$} } map { readlink } glob "/proc/$worker/fd/*";
-}
-
-###############################################################################
+###############

@@ -279,13 +279,7 @@ is(lines(qr{GET /regex/benw/index\.m3u8 }), 6, 'and in the log as well');
 
 ###############################################################################
 
-sub overwrite {
-    my ($name, $text) = @_;
-    open my $file, '>', "$dir/$name" or die "$name: $!\n";
-    print {$file} $text;
-    close $file or die "$name: $!\n";
-    return;
-}
+sub overwrite { my ($name, $text) = @_; return $t->write_file("hls/benw/$name", $text) }
 
 sub replace {
     my ($name, $text) = @_;

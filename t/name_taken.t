@@ -13,6 +13,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Nginx;
+use Test::Proc qw(open_files);
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
 use Test::Stock qw(write_stock_and_nginx);
@@ -115,6 +116,6 @@ sub publish {
 }
 
 # Those that the worker has open for the application.
-sub files { my ($app) = @_; return scalar grep { defined && m{/$app/} } map { readlink } glob "/proc/$worker/fd/*" }
+sub files { my ($app) = @_; return scalar grep { m{/$app/} } open_files($worker) }
 
 ###############################################################################

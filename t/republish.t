@@ -13,6 +13,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Test::Nginx;
+use Test::Proc qw(open_files);
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
 use Test::Stock qw(write_stock_and_nginx);
@@ -88,6 +89,6 @@ sub publish_again {
     return $c;
 }
 
-sub segments { return grep { defined && /\.ts$/ } map { readlink } glob "/proc/$worker/fd/*" }
+sub segments { return grep { /\.ts$/ } open_files($worker) }
 
 ###############################################################################

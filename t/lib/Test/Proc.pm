@@ -10,7 +10,7 @@ use parent 'Exporter';
 use POSIX       qw(WNOHANG _exit);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(children cpu_seconds in_memory is_halted is_running is_shutting_down reap sockets spawn title wait_exit);
+our @EXPORT_OK = qw(children cpu_seconds in_memory is_halted is_running is_shutting_down open_files reap sockets spawn title wait_exit);
 
 # The pids whose parent is the given one.
 sub children {
@@ -47,6 +47,9 @@ sub cpu_seconds {
     my @fields = split ' ', $stat =~ s/.*\) //r;
     return ($fields[11] + $fields[12]) / 100;
 }
+
+# What its descriptors lead to: paths, and others as proc(5) names them.
+sub open_files { my ($pid) = @_; return grep { defined } map { readlink } glob "/proc/$pid/fd/*" }
 
 # Whether a process was stopped by SIGSTOP; that takes a moment to reach it.
 sub is_halted { my ($pid) = @_; return (_read("/proc/$pid/stat") // '') =~ /\) T / }

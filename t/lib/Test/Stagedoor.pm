@@ -20,7 +20,7 @@ use JSON::PP    ();
 use Test::Answer  ();
 use Test::Nginx   ();
 use Test::Process ();
-use Test::Proc    qw(children is_halted is_running is_shutting_down sockets title wait_exit);
+use Test::Proc    qw(children is_halted is_running is_shutting_down open_files sockets title wait_exit);
 use Test::RTMP    ();
 
 our @EXPORT_OK = qw(key_tag wait_for);
@@ -207,6 +207,21 @@ sub worker_of {
         return $worker if grep { $_->[0] == $server && $_->[1] == $local } sockets($worker);
     }
     return;
+}
+
+# How many files of streams are being written for an application by the workers, once there are as many as expected.
+sub writers {
+    my ($self, $app, $expected) = @_;
+    my $count = sub { my $n = 0; $n += $self->writes($_, $app) for $self->_workers(); return $n };
+    wait_for(sub { $count->() == $expected }, 5);
+    wait_for(sub { $count->() > $expected }, 1);
+    return $count->();
+}
+
+# The streams whose video a worker has open.
+sub writes {
+    my ($self, $worker, $app) = @_;
+    return scalar grep { m{/$app/.*(?:\.ts|raw\.m4v)$} } open_files($worker);
 }
 
 # Runs code that connects; this worker takes every connection, because the others are halted.
