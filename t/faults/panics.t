@@ -165,11 +165,11 @@ $other->go_live(fps => 2);
 my $safe = $stagedoor->worker_of($other);
 
 my @seconds;
-my @survived = grep { while_running($_) } sort keys %RUNNING;
+my @failed = grep { !while_running($_) } sort keys %RUNNING;
 row(
     subject  => 'nginx', fault => 'a panic in each function that nginx calls otherwise',
     injected => scalar keys %RUNNING, expected => 'logged; the worker and its streams go on; the name is free again',
-    seen     => @survived . ' as expected', ok => @survived == keys %RUNNING, seconds => \@seconds,
+    seen     => join('; not ', keys(%RUNNING) - @failed . ' as expected', @failed), ok => !@failed, seconds => \@seconds,
 );
 
 ok(!$other->is_closed() && $stagedoor->worker_of($other) == $safe, 'the stream is still live');
@@ -308,18 +308,31 @@ sub exchange {
     return $c->closed_within(3);
 }
 
-# Hundreds shake hands within one turn of the event loop: all of them are answered.
+# Hundreds shake hands with one worker within one turn of its event loop: all of them are answered.
+# How long that turn takes is the machine's matter.
 sub crowd {
+    my $before = $faults->fired();
+    for (1 .. 10) {
+        shake_hands_at_once(400) or return 0;
+        return 1 if $faults->fired() > $before;
+    }
+    return 0;
+}
+
+sub shake_hands_at_once {
+    my ($count) = @_;
     my $hello = "\x03" . pack('N2', 0, 0x0a000d0e) . 'x' x 1528;
-    my @clients = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port(8935)) } 1 .. 400;
+    my $victim = victim();
+    my ($bystander) = grep { $_ != $victim } $stagedoor->workers(2);
+    kill STOP => $bystander;    # it accepts none of them
+    my @clients = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port(8935)) } 1 .. $count;
     syswrite $_, substr $hello, 0, 1000 for @clients;
     wait_for(sub { 0 }, 0.3);
-    my @workers = $stagedoor->workers(2);
-    kill STOP => @workers;
+    kill STOP => $victim;
     syswrite $_, substr $hello, 1000 for @clients;
-    kill CONT => @workers;
+    kill CONT => $victim, $bystander;
     my $answered = grep { IO::Select->new($_)->can_read(3) && sysread $_, my $byte, 1 } @clients;
-    return $answered == @clients;
+    return $answered == $count;
 }
 
 # DASH takes no picture whose first buffer is smaller than its header.
