@@ -11,6 +11,11 @@ pub fn monotonic() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
+/// The same in milliseconds, as nginx counts them.
+pub fn milliseconds() -> u64 {
+    monotonic() / 1_000_000
+}
+
 /// When this turn of the event loop began, in milliseconds by the same clock (ngx_times.c,
 /// ngx_monotonic_time), unless `timer_resolution` has nginx look at it less often.
 pub fn turn_began() -> u64 {

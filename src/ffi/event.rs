@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nginx_sys::{
     ngx_add_timer, ngx_connection_t, ngx_del_timer, ngx_delete_posted_event, ngx_event_t,
-    ngx_msec_t, ngx_post_event, ngx_posted_events,
+    ngx_msec_t, ngx_post_event, ngx_posted_events, ngx_posted_next_events,
 };
 
 use super::guard::contain;
@@ -139,6 +139,16 @@ impl Posted {
         // SAFETY: the event lives as long as this value, and is taken out when that is dropped.
         unsafe { ngx_post_event(self.0.event.get(), ptr::addr_of_mut!(ngx_posted_events)) };
     }
+}
+
+/// Has nginx handle one of its own events in the next turn of the event loop, as if it were new then.
+///
+/// # Safety
+///
+/// The event is a valid one, of a connection.
+pub(super) unsafe fn post_next(event: *mut ngx_event_t) {
+    // SAFETY: as promised by the caller.
+    unsafe { ngx_post_event(event, ptr::addr_of_mut!(ngx_posted_next_events)) };
 }
 
 impl Drop for Posted {

@@ -13,6 +13,8 @@ pub const OK: ngx_int_t = nginx_sys::NGX_OK as ngx_int_t;
 /// See [`OK`].
 pub const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 /// See [`OK`].
+pub const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
+/// See [`OK`].
 pub const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 /// What a configuration callback answers when it has logged an error itself: nginx's

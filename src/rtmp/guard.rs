@@ -61,7 +61,7 @@ impl Watch for Unfinished {
         }
     }
 
-    fn sets_up(session: Session) {
+    fn can_wait(session: Session) {
         if session.is_incoming() {
             worker::live_streams_first();
         }

@@ -24,7 +24,7 @@ thread_local! {
 
 /// Called between two things that belong to streams which are not live yet.
 pub fn live_streams_first() {
-    if now() < (clock::turn_began() + PATIENCE).max(NEXT.get()) {
+    if clock::milliseconds() < (clock::turn_began() + PATIENCE).max(NEXT.get()) {
         return;
     }
     NEXT.set(u64::MAX); // what they do may lead here
@@ -33,12 +33,7 @@ pub fn live_streams_first() {
         carriers.iter().for_each(|carrier| carrier.receive());
         carriers.len() as u64
     });
-    NEXT.set(now() + PATIENCE + count / STREAMS_A_MILLISECOND);
-}
-
-/// In milliseconds, as nginx counts them.
-fn now() -> u64 {
-    clock::monotonic() / 1_000_000
+    NEXT.set(clock::milliseconds() + PATIENCE + count / STREAMS_A_MILLISECOND);
 }
 
 impl Worker {

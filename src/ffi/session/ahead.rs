@@ -38,33 +38,39 @@ struct Ahead {
     clearing: Option<Posted>,
 }
 
-/// Receives into nginx-rtmp's buffer, and reads ahead if it may. Returns what `recv` returns; `None`
-/// leaves it to nginx's own function: at the end of what has come, for errors, and where nginx does not
-/// know how much there is.
+/// What was read ahead of a connection, into nginx-rtmp's buffer; `None` if there is nothing.
 ///
 /// # Safety
 ///
 /// The arguments are those of a connection's `recv` that nginx-rtmp has called.
-pub(super) unsafe fn receive(
+pub(super) unsafe fn take(
+    connection: *const ngx_connection_t,
+    buffer: *mut u8,
+    size: usize,
+) -> Option<isize> {
+    // SAFETY: as promised by the caller.
+    with(|ahead| unsafe { ahead.take(connection, buffer, size) })
+}
+
+/// Receives into nginx-rtmp's buffer, and reads ahead. Returns what `recv` returns; `None` leaves it to
+/// nginx's own function: at the end of what has come, for errors, and where nginx does not know how much
+/// there is.
+///
+/// # Safety
+///
+/// As [`take`].
+pub(super) unsafe fn read(
     connection: *mut ngx_connection_t,
     buffer: *mut u8,
     size: usize,
-    may_read: bool,
 ) -> Option<isize> {
+    // SAFETY: as promised by the caller.
+    with(|ahead| unsafe { ahead.read(connection, buffer, size) })
+}
+
+fn with(read: impl FnOnce(&mut Ahead) -> Option<isize>) -> Option<isize> {
     AHEAD
-        .try_with(|ahead| {
-            let mut ahead = ahead.try_borrow_mut().ok()?;
-            // SAFETY: as promised by the caller.
-            unsafe {
-                if ahead.start < ahead.end {
-                    (ahead.of == connection).then(|| ahead.take(buffer, size) as isize)
-                } else if may_read {
-                    ahead.read(connection, buffer, size)
-                } else {
-                    None
-                }
-            }
-        })
+        .try_with(|ahead| ahead.try_borrow_mut().ok().and_then(|mut ahead| read(&mut ahead)))
         .ok()?
 }
 
@@ -75,20 +81,28 @@ impl Ahead {
 
     /// # Safety
     ///
-    /// `size` bytes can be written to `buffer`.
-    unsafe fn take(&mut self, buffer: *mut u8, size: usize) -> usize {
+    /// As [`take`].
+    unsafe fn take(
+        &mut self,
+        connection: *const ngx_connection_t,
+        buffer: *mut u8,
+        size: usize,
+    ) -> Option<isize> {
+        if self.start == self.end || self.of != connection {
+            return None;
+        }
         let len = size.min(self.end - self.start);
         let bytes = &mut self.room[self.start..self.start + len];
         // SAFETY: as promised by the caller; the room is memory of our own.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, len) };
         bytes.fill(0);
         self.start += len;
-        len
+        Some(len as isize)
     }
 
     /// # Safety
     ///
-    /// As [`receive`].
+    /// As [`read`].
     unsafe fn read(
         &mut self,
         connection: *mut ngx_connection_t,
@@ -100,7 +114,8 @@ impl Ahead {
             let flags = ngx_event_flags & NGX_USE_EPOLL_EVENT as ngx_uint_t;
             ((*connection).fd, &mut *(*connection).read, flags != 0 && ngx_use_epoll_rdhup != 0)
         };
-        if !has_rdhup || event.pending_eof() != 0 || event.available == 0 {
+        let is_free = self.start == self.end;
+        if !is_free || !has_rdhup || event.pending_eof() != 0 || event.available == 0 {
             return None;
         }
         let room = self.room()?;

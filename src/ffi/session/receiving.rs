@@ -1,14 +1,16 @@
 //! What of a session's messages has come so far.
 
 use std::cell::Cell;
+use std::ptr;
 
 use nginx_sys::{ngx_connection_t, ngx_recv_pt, u_char};
 
 use super::{Session, ahead};
 use crate::ffi::guard::guard;
-use crate::ffi::module::ERROR;
+use crate::ffi::module::{AGAIN, ERROR};
 use crate::ffi::previous::Previous;
 use crate::ffi::rtmp::ngx_rtmp_session_t;
+use crate::ffi::{clock, event};
 
 /// A look at a session now and then, while it receives.
 pub trait Watch {
@@ -16,16 +18,27 @@ pub trait Watch {
     const INTERVAL: u32;
     /// Bytes of the handshake have come, which nginx-rtmp does not count, or the first ones behind it.
     fn begins(session: Session);
-    /// Something is to be read of a session that has sent less than that so far. Sessions that somebody
-    /// has opened to this server are read from their own event alone (ngx_rtmp_handler.c): nothing
-    /// else is under way then.
-    fn sets_up(session: Session);
+    /// Something is to be read of a session that has sent less than that so far, or more is of one that
+    /// sends faster than it is read: others may go first. Sessions that somebody has opened to this
+    /// server are read from their own event alone (ngx_rtmp_handler.c): nothing else is under way then.
+    fn can_wait(session: Session);
     /// Says whether the session may go on.
     fn look(session: Session) -> bool;
 }
 
+/// How much nginx-rtmp gets at a time at most, in bytes. It moves what is behind a message to another
+/// buffer, message by message (ngx_rtmp_handler.c, ngx_rtmp_recv): alone, a megabyte of messages of one byte
+/// in chunks of two keeps it for 4.5 s from everybody else.
+const HELPING: usize = 8 << 10;
+
+/// How long a turn of the event loop may take until who sends faster than it is read has to wait for the
+/// next one, in milliseconds.
+const PATIENCE: u64 = 3;
+
 thread_local! {
-    /// Whose `sets_up` is running.
+    /// Who was read last, if there was more than that.
+    static FLOODING: Cell<*const ngx_connection_t> = const { Cell::new(ptr::null()) };
+    /// Whose `can_wait` is running.
     static READING: Cell<Option<Session>> = const { Cell::new(None) };
 }
 
@@ -74,19 +87,16 @@ unsafe extern "C" fn receive<W: Watch>(
     // SAFETY: the data of such a connection is its session.
     let session = unsafe { Session::from_raw((*connection).data.cast::<ngx_rtmp_session_t>()) };
     let before = session.bytes_in();
-    if before < W::INTERVAL {
+    let is_flooding = FLOODING.get() == connection;
+    if before < W::INTERVAL || is_flooding {
         let outer = READING.replace(Some(session));
-        guard("a session's set-up", (), || W::sets_up(session));
+        guard("a session that can wait", (), || W::can_wait(session));
         READING.set(outer);
     }
-    // nginx-rtmp does not count the handshake, of which it reads no more than it needs next.
     // SAFETY: the very call that nginx-rtmp has made.
-    let ahead = guard("a read", Some(ERROR), || unsafe {
-        ahead::receive(connection, buffer, size, before > 0)
+    let received = guard("a read", ERROR, || unsafe {
+        receive_some(connection, buffer, size.min(HELPING), before > 0, is_flooding)
     });
-    // SAFETY: the very call that nginx-rtmp would have made.
-    let nginx = || RECV.get().map_or(ERROR, |recv| unsafe { recv(connection, buffer, size) });
-    let received = ahead.unwrap_or_else(nginx);
     if received <= 0 {
         return received;
     }
@@ -100,4 +110,50 @@ unsafe extern "C" fn receive<W: Watch>(
         return received;
     }
     ERROR
+}
+
+/// # Safety
+///
+/// The first three are the arguments of a `recv` that nginx-rtmp has called.
+unsafe fn receive_some(
+    connection: *mut ngx_connection_t,
+    buffer: *mut u_char,
+    size: usize,
+    is_counted: bool,
+    is_flooding: bool,
+) -> isize {
+    // SAFETY: as promised by the caller, all along.
+    unsafe {
+        // nginx-rtmp does not count the handshake, of which it reads no more than it needs next.
+        if !is_counted {
+            return receive_as_nginx(connection, buffer, size);
+        }
+        if let Some(taken) = ahead::take(connection, buffer, size) {
+            return taken;
+        }
+        let event = (*connection).read;
+        FLOODING.set(ptr::null());
+        if is_flooding && clock::milliseconds() >= clock::turn_began() + PATIENCE {
+            event::post_next(event);
+            return AGAIN;
+        }
+        let received = ahead::read(connection, buffer, size)
+            .unwrap_or_else(|| receive_as_nginx(connection, buffer, size));
+        if received > 0 && (*event).ready() != 0 && (*event).available > 0 {
+            FLOODING.set(connection);
+        }
+        received
+    }
+}
+
+/// # Safety
+///
+/// As [`receive_some`].
+unsafe fn receive_as_nginx(
+    connection: *mut ngx_connection_t,
+    buffer: *mut u_char,
+    size: usize,
+) -> isize {
+    // SAFETY: as promised by the caller.
+    RECV.get().map_or(ERROR, |recv| unsafe { recv(connection, buffer, size) })
 }
