@@ -29,6 +29,7 @@ use crate::ffi::module::OK;
 use crate::ffi::previous::Previous;
 use crate::ffi::rtmp::{ngx_rtmp_play_pt, ngx_rtmp_play_t, ngx_rtmp_session_t};
 use crate::ffi::session::Session;
+use crate::worker;
 
 /// A session's set-up phase.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ impl Latency {
     pub(super) fn new(session: Session, publisher: Weak<Publisher>) -> Latency {
         Latency {
             rearm: Posted::new(session.log(), move || {
+                worker::live_streams_first();
                 let Some(publisher) = publisher.upgrade() else { return };
                 guard("an acknowledgement", (), || {
                     let Latency { is_setting_up, is_corked, .. } = &publisher.latency;
