@@ -87,6 +87,8 @@ pub struct Crowd {
     server: SocketAddr,
     epoll: OwnedFd,
     members: Vec<Member>,
+    /// When the first picture was due: others are due at times of their own after it.
+    opening: Option<Instant>,
     /// Whose next picture is due when.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
     buffer: Vec<u8>,
@@ -98,6 +100,7 @@ impl Crowd {
             server,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             members: Vec::new(),
+            opening: None,
             due: BinaryHeap::new(),
             buffer: vec![0; 65536],
         })
@@ -239,9 +242,9 @@ impl Crowd {
             (Event::Status(status), role) if member.answer.is_none() => {
                 if let (true, Role::Publish { media: Some(media), .. }) = (status.is_live(), role) {
                     member.session.set_chunk_size(CHUNK_SIZE);
-                    // everybody at another time
-                    let phase = media.every * (index as u32 % 64) / 64;
-                    self.due.push(Reverse((now + phase, index)));
+                    let opening = *self.opening.get_or_insert(now);
+                    self.due
+                        .push(Reverse((first_picture(opening, media.every, index, now), index)));
                 }
                 member.answer = Some((status, now));
             }
@@ -299,6 +302,14 @@ impl Crowd {
         member.socket = None;
         member.ended.get_or_insert_with(Instant::now);
     }
+}
+
+/// Everybody at another time, and at the same times whichever server they come to: steps of the golden
+/// section leave no two near each other. Not before `now`.
+fn first_picture(opening: Instant, every: Duration, index: usize, now: Instant) -> Instant {
+    let phase = every.mul_f64((index as f64 * 0.618_034).fract());
+    let passed = now.duration_since(opening).as_nanos() / every.as_nanos();
+    opening + every * (passed as u32 + 1) + phase
 }
 
 impl Member {
