@@ -103,8 +103,8 @@ sub told {
 # Rows of a query as a list of hashes, from the database or another one.
 sub sql {
     my ($self, $statement, $db) = @_;
-    my $run = Test::Process->run({ timeout => TIMEOUT },
-        qw(sqlite3 -batch -bail -json -cmd), '.timeout 5000', $db // $self->{db}, $statement);
+    my $run = Test::Process->run({ timeout => 2 * TIMEOUT },
+        qw(sqlite3 -batch -bail -json -cmd), '.timeout 15000', $db // $self->{db}, $statement);
     die "sqlite3: $statement: " . $run->stderr() if $run->exit_status() || $run->stderr() ne '';
     my $json = $run->stdout();
     return $json eq '' ? () : @{JSON::PP::decode_json($json)};
