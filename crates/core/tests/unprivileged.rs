@@ -8,9 +8,9 @@ use std::fs::{self, Permissions, set_permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use common::Alone;
@@ -22,6 +22,9 @@ use stagedoor_core::store::{CheckError, Layout, Store, StoreError, Verdict, Visi
 use stagedoor_core::username::Username;
 
 const NOBODY: u32 = 65_534;
+
+/// Held by who writes a program and starts it.
+static STARTING: Mutex<()> = Mutex::new(());
 
 /// Runs `body` in a directory that an ordinary user owns, as that user.
 fn as_ordinary_user(test: &str, body: impl Fn(&Path)) {
@@ -35,19 +38,25 @@ fn as_ordinary_user(test: &str, body: impl Fn(&Path)) {
     let own = directory.path().join("own");
     let program = directory.path().join("test");
     fs::create_dir(&own).unwrap();
+    // What is written cannot be executed (ETXTBSY), and a child of another test's has the descriptor, too.
+    let alone = STARTING.lock().unwrap();
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     for path in [directory.path(), &own, &program] {
         set_permissions(path, Permissions::from_mode(0o755)).unwrap();
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
-    let output = Command::new(program)
+    let child = Command::new(program)
         .args(["--exact", test, "--nocapture"])
         .env("STAGEDOOR_TEST_DIRECTORY", own)
         .current_dir(directory.path())
         .uid(NOBODY)
         .gid(NOBODY)
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    drop(alone);
+    let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
