@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use stagedoor_core::counters::Counters;
 use stagedoor_core::registry::{
     Claim, ClaimError, Figures, LostStream, Owner, OwnerSlot, PART, Presence, Standing, Stream,
-    Table, WaitError, is_live,
+    Table, WaitError, end_is_told, is_live,
 };
 use stagedoor_core::status::Status;
 use stagedoor_core::store::thread::{Boot, Server};
@@ -147,6 +147,13 @@ impl Registry {
         self.zone.with_table(|table| table.release(claim, now)).unwrap_or(false)
     }
 
+    /// Ends a claim that waits, or was handed its name and has not taken it up. Returns the stream that had the
+    /// name before, if it is now for this worker to tell its end.
+    pub fn renounce(&self, claim: Claim) -> Option<LostStream> {
+        let now = microseconds_since_1970();
+        self.zone.with_table(|table| table.renounce(claim, now)).flatten()
+    }
+
     /// Notes how streams do, in parts.
     pub fn note(&self, figures: &[(Claim, Figures)]) {
         for part in figures.chunks(PART) {
@@ -154,7 +161,8 @@ impl Registry {
         }
     }
 
-    /// Frees the streams of processes that are gone; returns those processes and what they lost.
+    /// Frees the streams of processes that are gone; returns those processes and what they lost, with what they
+    /// had yet to tell of.
     pub fn sweep(&self) -> Vec<(Owner, Vec<LostStream>)> {
         let owners: Vec<Owner> =
             self.zone.with_table(|table| table.owners().collect()).unwrap_or_default();
@@ -167,7 +175,8 @@ impl Registry {
 
     /// Takes this process, which ends, out of the registry.
     pub fn leave(&self) {
-        self.strike(self.me);
+        let now = microseconds_since_1970();
+        self.zone.with_table(|table| table.leave(self.me, now));
     }
 
     /// Whether this is the first worker since the server started, and has yet to say so.
@@ -179,7 +188,7 @@ impl Registry {
 
     fn strike(&self, owner: Owner) -> Vec<LostStream> {
         let now = microseconds_since_1970();
-        self.zone.with_table(|table| table.strike(owner, now)).unwrap_or_default()
+        self.zone.with_table(|table| table.strike(owner, self.me, now)).unwrap_or_default()
     }
 
     fn try_claim(&self, stream: &Stream<'_>) -> Result<Result<Claim, ClaimError>, LiveError> {
@@ -202,6 +211,12 @@ impl Server for Registry {
 
     fn is_live(&self, username: &str) -> bool {
         self.zone.marks().is_some_and(|marks| is_live(marks, username))
+    }
+
+    fn end_is_told(&self, claim: Claim) {
+        if let Some(marks) = self.zone.marks() {
+            end_is_told(marks, claim);
+        }
     }
 
     fn boot(&self) -> Boot {

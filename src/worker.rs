@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use stagedoor_core::counters::Counters;
-use stagedoor_core::registry::{LostStream, Owner};
+use stagedoor_core::registry::{Claim, LostStream, Owner};
 use stagedoor_core::store::thread::{
     Boot, EndReason, Level, Report, Server, SessionEvent, Settings, StoreGone, StoreThread,
 };
@@ -101,6 +101,10 @@ impl Server for Surroundings {
 
     fn is_live(&self, username: &str) -> bool {
         self.registry.is_live(username)
+    }
+
+    fn end_is_told(&self, claim: Claim) {
+        self.registry.end_is_told(claim);
     }
 
     fn boot(&self) -> Boot {
@@ -274,7 +278,7 @@ impl Worker {
             Log::cycle().notice(format_args!(
                 "stagedoor: worker {} is gone; {} of its streams are free again",
                 owner.pid,
-                lost.len()
+                lost.iter().filter(|stream| !stream.had_ended).count()
             ));
             // Also without a stream: the end of one may have been written nowhere yet.
             self.mourn(lost);
@@ -307,10 +311,12 @@ impl Worker {
         self.last_number
     }
 
-    /// Says that streams ended with their worker, and closes their rows.
+    /// Says that streams ended with their worker, and has the database know; also of those that had
+    /// ended before, if the worker may have kept it to itself.
     fn mourn(&mut self, streams: Vec<LostStream>) {
-        live::count(|counters| counters.ended(EndReason::Crash, streams.len()));
-        for stream in &streams {
+        let were_live = || streams.iter().filter(|stream| !stream.had_ended);
+        live::count(|counters| counters.ended(EndReason::Crash, were_live().count()));
+        for stream in were_live() {
             Log::cycle().warn(format_args!(
                 "stagedoor: publish ended: its worker died, username: \"{}\"",
                 stream.username

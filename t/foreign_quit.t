@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# The last stream of a worker that a reload has replaced ends while the operator's
-# application holds its database for longer than nginx gives a worker that is stopped:
-# the application hears of the end all the same, because nobody waits for that worker.
+# A stream ends while the operator's application holds its database, and its worker goes before it
+# could tell of the end: the application hears of it all the same.  A worker that a reload has replaced
+# waits, because nobody waits for it; for one that has waited long enough, or is killed, another one tells.
 
 use warnings;
 use strict;
@@ -20,7 +20,7 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(4);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(7);
 
 my $stagedoor = Test::Stagedoor->new($t, init => 0);
 my $db        = $t->testdir() . '/site.db';
@@ -70,22 +70,38 @@ $lock = end_behind_a_lock();
 ok(wait_for(sub { $stagedoor->log_lines(level => 'warn', text => qr/stagedoor: 1 starts and ends of streams are not written down/) }, 20),
     'but not for ever, and says so');
 ok(wait_for(sub { !$stagedoor->old_workers() }, 5), 'when it goes');
+is(is_live(), 1, 'so the application does not know');
 $lock->kill();
+ok(wait_for(sub { !is_live() }, 5), 'until the worker that has replaced it tells');
+
+my $c = live();
+$lock = hold();
+$c->close();
+wait_for(sub { $stagedoor->log_lines(text => qr/stagedoor: publish ended: .*username: "benw"/) == 3 }, 5) or die "benw does not end\n";
+$stagedoor->kill_worker($stagedoor->workers(1));
+$stagedoor->workers(1);
+$lock->kill();
+ok(wait_for(sub { !is_live() }, 5), 'the end of a stream whose worker is killed behind it is told, too');
 
 ###############################################################################
 
 # A stream goes live, its worker is replaced, the database is locked, and the stream ends.
 sub end_behind_a_lock {
-    my $c = Test::RTMP->new()->ready();
-    $c->publish('benw-key');
-    wait_for(sub { is_live() }, 5) or die "benw does not go live\n";
+    my $c = live();
     $t->reload();
     my $process = hold();
     $c->close();
     return $process;
 }
 
-sub is_live { return defined(($stagedoor->sql('SELECT started_at FROM users', $db))[0]{started_at}) }
+sub live {
+    my $c = Test::RTMP->new()->ready();
+    $c->publish('benw-key');
+    wait_for(sub { is_live() }, 5) or die "benw does not go live\n";
+    return $c;
+}
+
+sub is_live { return 0 + defined(($stagedoor->sql('SELECT started_at FROM users', $db))[0]{started_at}) }
 
 # The application, in the middle of a transaction.
 sub hold {

@@ -178,7 +178,7 @@ pub fn take_up(live: &LiveStream, stream: &Stream<'_>, admission: &Admission) {
 pub fn end(live: &LiveStream, reason: EndReason) {
     with(|worker| {
         if worker.streams.waiting.remove(&live.tag).is_some() {
-            worker.registry.release(live.claim);
+            worker.renounce(live.claim);
         } else if worker.streams.carrying.remove(&live.tag).is_some() {
             worker.end(live.tag, live.claim, reason);
         }
@@ -223,8 +223,17 @@ impl Worker {
             live::count(|counters| counters.ended(reason, 1));
         }
         let _ = self.store.unwatch(tag);
-        let _ = self.store.record(SessionEvent::Stopped { tag, at: SystemTime::now(), reason });
+        let _ =
+            self.store.record(SessionEvent::Stopped { tag, claim, at: SystemTime::now(), reason });
         self.told();
+    }
+
+    /// Takes back a publish that waits. If the name was its own by then, who had it before has ended while it was
+    /// live: what was not told of that end is told now.
+    fn renounce(&mut self, claim: Claim) {
+        if let Some(stream) = self.registry.renounce(claim) {
+            self.mourn(vec![stream]);
+        }
     }
 
     /// The worker ends, and its streams with it.
@@ -238,8 +247,8 @@ impl Worker {
     pub(super) fn end_forsaken(&mut self) {
         let is_forsaken = |carrier: &Weak<dyn Carrier>| carrier.strong_count() == 0;
         let waits = self.streams.waiting.extract_if(|_, it| is_forsaken(&it.carrier));
-        for (_, waiting) in waits {
-            self.registry.release(waiting.claim);
+        for (_, waiting) in waits.collect::<Vec<_>>() {
+            self.renounce(waiting.claim);
         }
         let streams = self.streams.carrying.extract_if(|_, it| is_forsaken(&it.carrier));
         for (tag, carried) in streams.collect::<Vec<_>>() {

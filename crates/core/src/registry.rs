@@ -30,7 +30,7 @@ mod shape;
 pub use entry::{Entry, Text};
 pub use handover::{Standing, WaitError};
 pub use listing::{Figures, Listed, PART};
-pub use names::{NameMark, is_live};
+pub use names::{NameMark, end_is_told, is_live};
 pub use owners::{Owner, OwnerSlot};
 pub use shape::Shape;
 
@@ -73,7 +73,7 @@ pub struct Table<'a> {
 
 /// The right to one entry, for a stream that is live or waits for another one's end; given back
 /// once with [`Table::release`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
     index: u32,
     serial: u64,
@@ -108,7 +108,7 @@ pub enum Presence {
     Unknown,
 }
 
-/// A stream whose worker died while it was live.
+/// A stream whose worker died while it was live, or before the database knew of its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostStream {
     /// Its public name.
@@ -121,11 +121,17 @@ pub struct LostStream {
     pub client_addr: String,
     /// When the stream went live, in microseconds since 1970 (UTC).
     pub started_at: u64,
+    /// Its claim.
+    pub claim: Claim,
+    /// It was not live any more.
+    pub had_ended: bool,
 }
 
 impl LostStream {
-    fn of(entry: &Entry) -> LostStream {
+    fn of(index: u32, entry: &Entry, had_ended: bool) -> LostStream {
         LostStream {
+            claim: Claim { index, serial: entry.seats.holder().serial },
+            had_ended,
             username: entry.username().to_owned(),
             streamer_id: entry.streamer_id(),
             app: entry.app().to_owned(),
@@ -163,6 +169,7 @@ impl<'a> Table<'a> {
         for entry in entries.iter_mut() {
             *entry = Entry::default();
         }
+        marks.iter().for_each(NameMark::clear);
         let mut table = Table { header, owners, buckets, entries, marks };
         table.rebuild();
         table
@@ -270,6 +277,15 @@ impl<'a> Table<'a> {
             Standing::Ended => return false,
         }
         true
+    }
+
+    /// Ends a claim that waits, or was handed its name and has not taken it up: then the one who held
+    /// the name before has ended, and is returned, because the database may not know.
+    pub fn renounce(&mut self, claim: Claim, ended_at: u64) -> Option<LostStream> {
+        let was_handed = self.standing(claim) == Standing::Holds;
+        self.release(claim, ended_at);
+        let entry = self.entries.get(claim.index as usize).filter(|entry| entry.is_ended())?;
+        was_handed.then(|| LostStream::of(claim.index, entry, true))
     }
 
     /// Mends the table after a process died inside a change: an entry that was not yet live, or was

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
-use stagedoor_core::registry::Owner;
+use stagedoor_core::registry::{Claim, Owner};
 use stagedoor_core::store::thread::{
     EndReason, Report, Server, SessionEvent, SessionTag, Settings, StoreThread,
 };
@@ -71,7 +71,9 @@ impl Worker {
         self.server.is_live.store(false, Ordering::SeqCst);
         let (tag, at, reason) = (self.sessions, SystemTime::now(), EndReason::Closed);
         self.thread.unwatch(tag).unwrap();
-        self.thread.record(SessionEvent::Stopped { tag, at, reason }).unwrap();
+        self.thread
+            .record(SessionEvent::Stopped { tag, claim: Claim::default(), at, reason })
+            .unwrap();
         self.thread.rouse();
     }
 

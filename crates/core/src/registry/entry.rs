@@ -70,7 +70,7 @@ pub struct Entry {
 }
 
 // DESIGN: at most 512 bytes of shared memory a live stream, with its mark and its share of the hash table.
-const _: () = assert!(size_of::<Entry>() + size_of::<NameMark>() + size_of::<u32>() <= 336);
+const _: () = assert!(size_of::<Entry>() + size_of::<NameMark>() + size_of::<u32>() <= 344);
 
 impl Entry {
     /// The public name.

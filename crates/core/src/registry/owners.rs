@@ -38,6 +38,11 @@ impl fmt::Display for Owner {
 #[repr(transparent)]
 pub struct OwnerSlot(u32);
 
+impl OwnerSlot {
+    /// Nobody's.
+    const NONE: OwnerSlot = OwnerSlot(u32::MAX);
+}
+
 impl Table<'_> {
     /// Enters a process, or finds where it stands; `None` when there is no room for it.
     pub fn enter(&mut self, owner: Owner) -> Option<OwnerSlot> {
@@ -56,14 +61,11 @@ impl Table<'_> {
         self.owners.iter().copied().filter(|owner| owner.pid != 0)
     }
 
-    /// Strikes a process off, which ends every stream it still held; returns those. It waits for no
-    /// name any more either. `ended_at` is in microseconds since 1970 (UTC).
-    pub fn strike(&mut self, owner: Owner, ended_at: u64) -> Vec<LostStream> {
-        let Some(slot) = self.owners.iter().position(|there| *there == owner && there.pid != 0)
-        else {
-            return Vec::new();
-        };
-        let place = OwnerSlot(slot as u32);
+    /// Strikes a process off, which ends every stream it still held; returns those, and those of whose end
+    /// the database may not know: to see to that is from now on for the process `by`. It waits for no name any
+    /// more either. `ended_at` is in microseconds since 1970 (UTC).
+    pub fn strike(&mut self, owner: Owner, by: Owner, ended_at: u64) -> Vec<LostStream> {
+        let Some(place) = self.slot(owner) else { return Vec::new() };
         let with = |has: fn(&Entry, OwnerSlot) -> bool| -> Vec<u32> {
             (0..self.entries.len() as u32)
                 .filter(|&index| self.live_entry(index).is_some_and(|entry| has(entry, place)))
@@ -71,19 +73,58 @@ impl Table<'_> {
         };
         let held = with(|entry, place| entry.seats.holder().owner == place);
         let awaited = with(|entry, place| entry.seats.heir().is_some_and(|it| it.owner == place));
-        let entries = held.iter().map(|&index| &self.entries[index as usize]);
-        let lost = entries.filter(|it| it.seats.is_taken_up()).map(LostStream::of).collect();
+        let untold = self.untold(place);
+        let lost: Vec<LostStream> = held
+            .iter()
+            .chain(&untold)
+            .map(|&index| {
+                let entry = &self.entries[index as usize];
+                // Who was handed a name and has not taken it up was not live; who had it before was.
+                LostStream::of(index, entry, entry.is_ended() || !entry.seats.is_taken_up())
+            })
+            .collect();
+        let by = if lost.is_empty() { None } else { self.enter(by) }.unwrap_or(OwnerSlot::NONE);
         self.change(|table| {
             for index in awaited {
                 table.entries[index as usize].seats.give_up();
             }
-            for index in held {
+            for &index in &held {
                 table.vacate(index, ended_at);
             }
+            for index in held.into_iter().chain(untold) {
+                let entry = &mut table.entries[index as usize];
+                if entry.is_ended() {
+                    entry.seats.reassign(by);
+                }
+            }
             hook::point(hook::REGISTRY);
-            table.owners[slot] = Owner::default();
+            table.owners[place.0 as usize] = Owner::default();
         });
         lost
+    }
+
+    /// Strikes a process off that ends. One that could not tell the database of all its streams' ends stays, for
+    /// whoever finds it gone.
+    pub fn leave(&mut self, owner: Owner, ended_at: u64) {
+        let has_told = self.slot(owner).is_some_and(|slot| self.untold(slot).is_empty());
+        if has_told {
+            self.strike(owner, owner, ended_at);
+        }
+    }
+
+    /// The ended streams of a process of whose end the database may not know.
+    fn untold(&self, slot: OwnerSlot) -> Vec<u32> {
+        let is_untold = |index: &u32| {
+            let (entry, mark) = (&self.entries[*index as usize], &self.marks[*index as usize]);
+            let holder = entry.seats.holder();
+            entry.is_ended() && holder.owner == slot && !mark.is_told(holder.serial)
+        };
+        (0..self.entries.len() as u32).filter(is_untold).collect()
+    }
+
+    fn slot(&self, owner: Owner) -> Option<OwnerSlot> {
+        let slot = self.owners.iter().position(|there| *there == owner && there.pid != 0)?;
+        Some(OwnerSlot(slot as u32))
     }
 
     pub(super) fn owner(&self, slot: OwnerSlot) -> Owner {

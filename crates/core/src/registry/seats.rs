@@ -56,6 +56,11 @@ impl Seats {
         self.order.store(self.order() | WAITING, Ordering::Release);
     }
 
+    /// Has another process answer for the holder.
+    pub(super) fn reassign(&mut self, owner: OwnerSlot) {
+        self.seats[self.position()].owner = owner;
+    }
+
     /// Nobody waits any more.
     pub(super) fn give_up(&mut self) {
         self.order.store(self.order() & !WAITING, Ordering::Release);

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -114,11 +114,12 @@ fn striking_a_process_frees_its_streams_and_no_others() {
     table.claim(one, &stream("a")).unwrap();
     table.claim(two, &stream("b")).unwrap();
     table.claim(one, &stream("c")).unwrap();
-    let lost: BTreeSet<_> = table.strike(ONE, 9).into_iter().map(|lost| lost.username).collect();
+    let lost: BTreeSet<_> =
+        table.strike(ONE, TWO, 9).into_iter().map(|lost| lost.username).collect();
     assert_eq!(lost, BTreeSet::from(["a".to_owned(), "c".to_owned()]));
     assert_eq!(table.owners().collect::<Vec<_>>(), [TWO]);
     assert!(table.find("b").is_some());
-    assert!(table.strike(ONE, 9).is_empty());
+    assert!(table.strike(ONE, TWO, 9).is_empty());
 }
 
 #[test]
@@ -129,8 +130,8 @@ fn a_pid_that_was_reused_is_another_process() {
     table.claim(old, &stream("a")).unwrap();
     let reused = Owner { start_time: 99, ..ONE };
     assert_ne!(table.enter(reused), Some(old));
-    assert!(table.strike(reused, 9).is_empty());
-    assert_eq!(table.strike(ONE, 9).len(), 1);
+    assert!(table.strike(reused, TWO, 9).is_empty());
+    assert_eq!(table.strike(ONE, TWO, 9).len(), 1);
 }
 
 #[test]
@@ -241,8 +242,57 @@ fn the_streams_of_a_dead_process_have_ended_too() {
     let mut table = memory.open();
     let slot = table.enter(ONE).unwrap();
     table.claim(slot, &stream("benw")).unwrap();
-    table.strike(ONE, 8);
+    table.strike(ONE, TWO, 8);
     assert_eq!(table.presence("benw"), Presence::Ended { at: 8 });
+}
+
+#[test]
+fn an_end_that_is_not_told_is_for_whoever_finds_the_process_dead() {
+    let ends = |lost: Vec<LostStream>| {
+        lost.into_iter().map(|it| (it.username, it.had_ended)).collect::<Vec<_>>()
+    };
+    let end = |name: &str| (name.to_owned(), true);
+    let mut memory = Memory::new(3);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    let [told, untold] = ["zoe", "benw"].map(|name| table.claim(slot, &stream(name)).unwrap());
+    table.release(told, 8);
+    table.release(untold, 8);
+    end_is_told(table.marks, told);
+    assert_eq!(ends(table.strike(ONE, TWO, 9)), [end("benw")]);
+    assert_eq!(table.presence("benw"), Presence::Ended { at: 8 });
+    // Who was to tell it dies as well, and another process gets the first one's place.
+    table.enter(ONE).unwrap();
+    assert_eq!(ends(table.strike(TWO, ONE, 9)), [end("benw")]);
+    end_is_told(table.marks, untold);
+    assert_eq!(ends(table.strike(ONE, TWO, 9)), []);
+}
+
+#[test]
+fn who_has_ends_to_tell_does_not_leave_unseen() {
+    let mut memory = Memory::new(3);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    let claim = table.claim(slot, &stream("benw")).unwrap();
+    table.release(claim, 8);
+    table.leave(ONE, 9);
+    assert_eq!(table.owners().collect::<Vec<_>>(), [ONE]);
+    end_is_told(table.marks, claim);
+    table.leave(ONE, 9);
+    assert_eq!(table.owners().collect::<Vec<_>>(), []);
+}
+
+#[test]
+fn what_is_told_of_a_stream_is_not_told_of_the_next_one() {
+    let mut memory = Memory::new(1);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    let first = table.claim(slot, &stream("benw")).unwrap();
+    table.release(first, 8);
+    let second = table.claim(slot, &stream("zoe")).unwrap();
+    end_is_told(table.marks, first);
+    table.release(second, 9);
+    assert_eq!(table.strike(ONE, TWO, 9).len(), 1);
 }
 
 #[test]
@@ -299,6 +349,8 @@ enum Step {
     Release(u8),
     GiveUp(u8),
     Strike(bool),
+    /// The database knows of an end.
+    Tell(u8),
     /// The holder of the lock dies: everything but the states may be half written.
     Die(Vec<u32>),
 }
@@ -311,6 +363,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..12u8).prop_map(Step::GiveUp),
         2 => (0..12u8).prop_map(Step::TakeUp),
         1 => any::<bool>().prop_map(Step::Strike),
+        2 => (0..12u8).prop_map(Step::Tell),
         1 => prop::collection::vec(any::<u32>(), 12).prop_map(Step::Die),
     ]
 }
@@ -341,14 +394,15 @@ impl Held {
 }
 
 proptest! {
-    /// Whatever happens, the table holds what two plain lists would hold: of live names with their
-    /// holders and heirs, and of ended ones in the order of their ends.
+    /// Whatever happens, the table holds what plain lists would hold: of live names with their holders and
+    /// heirs, of ended ones in the order of their ends, and of those of whose end the database may not know.
     #[test]
     fn the_table_behaves_as_a_list_of_names(steps in prop::collection::vec(step(), 0..200)) {
         const PLACES: usize = 8;
         let mut memory = Memory::new(PLACES);
         let mut live: Vec<Held> = Vec::new();
         let mut ended: Vec<(String, u64)> = Vec::new();
+        let mut untold: BTreeMap<String, (bool, Claim)> = BTreeMap::new();
         let mut released: Vec<Claim> = Vec::new();
         let mut now = 0;
         for step in steps {
@@ -367,9 +421,12 @@ proptest! {
                     } else {
                         match ended.iter().position(|(known, _)| *known == name) {
                             Some(at) => drop(ended.remove(at)),
-                            None if live.len() + ended.len() == PLACES => drop(ended.remove(0)),
+                            None if live.len() + ended.len() == PLACES => {
+                                untold.remove(&ended.remove(0).0);
+                            }
                             None => {}
                         }
+                        untold.remove(&name);
                         let claim = result.unwrap();
                         live.push(Held { name, one, claim, heir: None, is_taken_up: true });
                     }
@@ -401,10 +458,19 @@ proptest! {
                         let held = live.remove(at);
                         prop_assert!(memory.open().release(held.claim, now));
                         released.push(held.claim);
+                        let answers = (held.one, held.claim);
                         match held.vacated() {
                             Some(heir) => live.push(heir),
-                            None => ended.push((name, now)),
+                            None => {
+                                untold.insert(name.clone(), answers);
+                                ended.push((name, now));
+                            }
                         }
+                    }
+                }
+                Step::Tell(name) => {
+                    if let Some((_, claim)) = untold.remove(&format!("n{name}")) {
+                        end_is_told(&memory.marks, claim);
                     }
                 }
                 Step::GiveUp(name) => {
@@ -416,7 +482,13 @@ proptest! {
                     }
                 }
                 Step::Strike(one) => {
-                    let lost = memory.open().strike(if one { ONE } else { TWO }, now);
+                    let (who, by) = if one { (ONE, TWO) } else { (TWO, ONE) };
+                    let (told, lost): (Vec<_>, Vec<_>) =
+                        memory.open().strike(who, by, now).into_iter().partition(|it| it.had_ended);
+                    let told: BTreeSet<_> = told.into_iter().map(|it| it.username).collect();
+                    let mut expected: BTreeSet<_> =
+                        untold.iter().filter(|(_, it)| it.0 == one).map(|(name, _)| name.clone()).collect();
+                    untold.values_mut().for_each(|answers| answers.0 = !one);
                     for held in &mut live {
                         released.extend(held.heir.take_if(|heir| heir.0 == one).map(|heir| heir.1));
                     }
@@ -427,12 +499,20 @@ proptest! {
                     for held in struck {
                         let name = held.name.clone();
                         released.push(held.claim);
+                        let answers = (!one, held.claim);
+                        if !held.is_taken_up {
+                            expected.insert(name.clone());
+                        }
                         prop_assert!(!held.is_taken_up || lost.iter().any(|it| it.username == name));
                         match held.vacated() {
                             Some(heir) => live.push(heir),
-                            None => ended.push((name, now)),
+                            None => {
+                                untold.insert(name.clone(), answers);
+                                ended.push((name, now));
+                            }
                         }
                     }
+                    prop_assert_eq!(told, expected);
                     // Streams that end at once have no order; the table's is as good as any.
                     let order = ended_order(&mut memory);
                     ended.sort_by_key(|(name, _)| order.iter().position(|known| known == name));

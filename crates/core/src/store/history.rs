@@ -16,7 +16,7 @@ use super::layout::{FOREIGN_PATIENCE, Layout};
 use super::patience;
 use super::recheck::Admission;
 use super::thread::Server;
-use crate::registry::{LostStream, Owner};
+use crate::registry::{Claim, LostStream, Owner};
 
 mod notices;
 mod rows;
@@ -45,6 +45,7 @@ pub enum SessionEvent {
     },
     Stopped {
         tag: SessionTag,
+        claim: Claim,
         at: SystemTime,
         reason: EndReason,
     },
@@ -96,6 +97,7 @@ impl EndReason {
 #[derive(Debug)]
 pub(super) struct History {
     waiting: VecDeque<SessionEvent>,
+    server: Arc<dyn Server>,
     scribe: Scribe,
     manners: Manners,
 }
@@ -131,12 +133,13 @@ impl History {
     /// Of this worker of a server.
     pub(super) fn new(layout: &Layout, worker: Owner, server: Arc<dyn Server>) -> Self {
         let scribe = match layout {
-            Layout::Native => Scribe::Rows(rows::Rows::new(worker, server)),
+            Layout::Native => Scribe::Rows(rows::Rows::new(worker, Arc::clone(&server))),
             Layout::Foreign(statements) => {
-                Scribe::Notices(notices::Notices::new(Arc::clone(statements), server))
+                let statements = Arc::clone(statements);
+                Scribe::Notices(notices::Notices::new(statements, Arc::clone(&server)))
             }
         };
-        Self { waiting: VecDeque::new(), scribe, manners: Manners::default() }
+        Self { waiting: VecDeque::new(), server, scribe, manners: Manners::default() }
     }
 
     /// Adds events to those that wait and returns how many it dropped for them.
@@ -217,7 +220,7 @@ impl History {
             }
             result => result.map_err(fault)?,
         }
-        self.waiting.drain(..batch);
+        self.waiting.drain(..batch).for_each(|event| told(&*self.server, event));
         flushed.events = batch;
         Ok(())
     }
@@ -247,7 +250,19 @@ impl History {
         self.scribe.undone();
         let event = self.waiting.remove(index);
         let booted = matches!(event, Some(SessionEvent::Boot { .. }));
+        event.into_iter().for_each(|event| told(&*self.server, event));
         Flushed { events: 1, booted, refused: why.into_iter().collect() }
+    }
+}
+
+/// An event does not wait any more: nobody has to write it down for a worker that died.
+fn told(server: &dyn Server, event: SessionEvent) {
+    match event {
+        SessionEvent::Stopped { claim, .. } => server.end_is_told(claim),
+        SessionEvent::Lost { streams, .. } => {
+            streams.into_iter().for_each(|stream| server.end_is_told(stream.claim));
+        }
+        SessionEvent::Started { .. } | SessionEvent::Boot { .. } => (),
     }
 }
 

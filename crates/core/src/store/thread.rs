@@ -25,7 +25,7 @@ use super::lookup::Verdict;
 use super::recheck::Admission;
 use super::visitor::Visitor;
 use crate::policy::Stop;
-use crate::registry::Owner;
+use crate::registry::{Claim, Owner};
 
 mod desk;
 mod exchange;
@@ -61,6 +61,9 @@ pub trait Server: fmt::Debug + Send + Sync {
 
     /// Whether a stream of this name is live, on any worker.
     fn is_live(&self, username: &str) -> bool;
+
+    /// The database knows of the end of this stream, or will never take it.
+    fn end_is_told(&self, _claim: Claim) {}
 
     /// Who writes down that nginx has started, before anybody writes down what happened since.
     fn boot(&self) -> Boot;

@@ -70,7 +70,7 @@ fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
     let waits_for_a = table.wait_for(two, "a", SECOND * 2).unwrap();
     let waits_for_b = table.wait_for(one, "b", SECOND * 2).unwrap();
     let waits_for_c = table.wait_for(one, "c", SECOND * 2).unwrap();
-    assert_eq!(table.strike(ONE, 9).len(), 2);
+    assert_eq!(table.strike(ONE, TWO, 9).len(), 2);
     assert_eq!(table.standing(a), Standing::Ended);
     assert_eq!(table.standing(waits_for_a), Standing::Holds);
     assert_eq!(table.find("a").map(Entry::client_addr), Some("192.0.2.1"));
@@ -81,7 +81,32 @@ fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
         (Standing::Ended, Standing::Ended)
     );
     assert_eq!(table.live(), 2);
-    let lost: Vec<_> = table.strike(TWO, 9).into_iter().map(|lost| lost.username).collect();
-    assert_eq!(lost, ["b"], "whoever was handed a name and never went live has lost no stream");
+    let (told, lost): (Vec<_>, Vec<_>) =
+        table.strike(TWO, ONE, 9).into_iter().partition(|stream| stream.had_ended);
+    let names = |streams: Vec<LostStream>| -> Vec<_> {
+        streams.into_iter().map(|stream| stream.username).collect()
+    };
+    assert_eq!(
+        names(lost),
+        ["b"],
+        "whoever was handed a name and never went live has lost no stream"
+    );
+    assert_eq!(names(told), ["a", "c"], "but the ends of those before may not be known");
     assert_eq!(table.live(), 0);
+}
+
+#[test]
+fn who_renounces_a_name_that_was_handed_over_answers_for_the_one_before() {
+    let mut memory = Memory::new(2);
+    let mut table = memory.open();
+    let (one, two) = (table.enter(ONE).unwrap(), table.enter(TWO).unwrap());
+    let holder = table.claim(one, &stream("a")).unwrap();
+    let waits = table.wait_for(two, "a", SECOND * 2).unwrap();
+    assert_eq!(table.renounce(waits, 9), None, "it waited, and the other one is live");
+    let waits = table.wait_for(two, "a", SECOND * 2).unwrap();
+    table.release(holder, 9);
+    let lost = table.renounce(waits, 10).unwrap();
+    assert_eq!((lost.username.as_str(), lost.had_ended), ("a", true));
+    assert_eq!(table.presence("a"), Presence::Ended { at: 10 });
+    assert_eq!(table.renounce(waits, 11), None);
 }

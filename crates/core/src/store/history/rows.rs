@@ -128,7 +128,7 @@ impl Rows {
                     self.sessions.begin(*tag, OpenRow { id, streamer_id, started_at });
                 }
             }
-            SessionEvent::Stopped { tag, at, reason } => {
+            SessionEvent::Stopped { tag, at, reason, .. } => {
                 // Unknown are the streamer removed at the start, and the start that was dropped.
                 if let Some(OpenRow { id, streamer_id, started_at }) = self.sessions.end(*tag) {
                     let at = timestamp::utc(*at);
@@ -139,7 +139,9 @@ impl Rows {
             SessionEvent::Lost { at, streams } => {
                 let at = timestamp::utc(*at);
                 self.close_rows_of_the_dead(db, &at)?;
-                for LostStream { streamer_id, app, client_addr, started_at, .. } in streams {
+                // The row of one that had ended is there, and closed, or was not begun.
+                let were_live = streams.iter().filter(|stream| !stream.had_ended);
+                for LostStream { streamer_id, app, client_addr, started_at, .. } in were_live {
                     let started_at = UNIX_EPOCH + Duration::from_micros(*started_at);
                     let started_at = timestamp::utc(started_at);
                     let row = params![streamer_id, app, client_addr, started_at, at, crash];

@@ -18,7 +18,7 @@ fn started(tag: SessionTag, streamer_id: i64, at: u64) -> SessionEvent {
 }
 
 fn stopped(tag: SessionTag, at: u64, reason: EndReason) -> SessionEvent {
-    SessionEvent::Stopped { tag, at: second(at), reason }
+    SessionEvent::Stopped { tag, claim: Claim::default(), at: second(at), reason }
 }
 
 const ME: Owner = Owner { pid: 1, start_time: 7 };
@@ -128,6 +128,8 @@ fn a_stream_that_was_lost_before_its_row_began_has_one_too() {
         app: "live".to_owned(),
         client_addr: "192.0.2.7".to_owned(),
         started_at: (1_700_000_000 + at) * 1_000_000,
+        claim: Claim::default(),
+        had_ended: false,
     };
     let mut dead = history_of(DEAD);
     dead.add([started(1, 1, 0)].into());

@@ -98,7 +98,9 @@ impl Scene {
 
     fn stop(&self, tag: SessionTag) {
         let (at, reason) = (SystemTime::now(), EndReason::Closed);
-        self.thread.record(SessionEvent::Stopped { tag, at, reason }).unwrap();
+        self.thread
+            .record(SessionEvent::Stopped { tag, claim: Claim::default(), at, reason })
+            .unwrap();
         self.thread.rouse();
     }
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::key::{KeyDigest, StreamKey};
-use crate::registry::{LostStream, Owner};
+use crate::registry::{Claim, LostStream, Owner};
 use crate::store::fixture::admission;
 use crate::store::foreign::Role;
 use crate::store::history::{EndReason, Flushed, History, MAX_WAITING};
@@ -99,7 +99,12 @@ fn started(tag: u64, username: &str, at: u64) -> SessionEvent {
 }
 
 fn stopped(tag: u64) -> SessionEvent {
-    SessionEvent::Stopped { tag, at: second(90), reason: EndReason::Closed }
+    SessionEvent::Stopped {
+        tag,
+        claim: Claim::default(),
+        at: second(90),
+        reason: EndReason::Closed,
+    }
 }
 
 fn lost(username: &str) -> SessionEvent {
@@ -109,6 +114,8 @@ fn lost(username: &str) -> SessionEvent {
         app: "live".to_owned(),
         client_addr: "192.0.2.7".to_owned(),
         started_at: 0,
+        claim: Claim::default(),
+        had_ended: false,
     };
     SessionEvent::Lost { at: second(90), streams: vec![stream] }
 }
