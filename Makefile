@@ -6,7 +6,8 @@ TESTS     ?= t/*.t
 # end-to-end tests at once: they mostly wait for pictures in real time
 TEST_JOBS ?= 4
 # not with sanitizers: nginx-rtmp alone is made to die, memory is measured or read, or a worker is to be fast
-ASAN_LEAVES_OUT = t/flood.t t/guard.t t/guard_relay.t t/guard_stock.t t/push_stock.t t/secrets_memory.t
+ASAN_LEAVES_OUT = t/flood.t t/guard.t t/guard_relay.t t/guard_stock.t t/push_stock.t t/secrets_memory.t \
+	t/transfer_counter.t
 # how much of the fault programme: long or short
 FAULTS    ?= long
 # the nginx that "make test-versions" and "make asan" build from source: 1.22 is Debian's

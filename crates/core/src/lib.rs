@@ -12,6 +12,7 @@ pub mod key;
 pub mod limit;
 pub mod media;
 pub mod meter;
+pub mod pace;
 pub mod policy;
 pub mod publish;
 pub mod registry;

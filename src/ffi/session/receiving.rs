@@ -1,9 +1,10 @@
 //! What of a session's messages has come so far.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr;
 
 use nginx_sys::{ngx_connection_t, ngx_recv_pt, u_char};
+use stagedoor_core::pace::{HELPING, Moment, Pace, Share};
 
 use super::{Session, ahead};
 use crate::ffi::guard::guard;
@@ -26,18 +27,15 @@ pub trait Watch {
     fn look(session: Session) -> bool;
 }
 
-/// How much nginx-rtmp gets at a time at most, in bytes. It moves what is behind a message to another
-/// buffer, message by message (ngx_rtmp_handler.c, ngx_rtmp_recv): alone, a megabyte of messages of one byte
-/// in chunks of two keeps it for 4.5 s from everybody else.
-const HELPING: usize = 8 << 10;
-
 /// How long a turn of the event loop may take until who sends faster than it is read has to wait for the
 /// next one, in milliseconds.
 const PATIENCE: u64 = 3;
 
 thread_local! {
-    /// Who was read last, if there was more than that.
-    static FLOODING: Cell<*const ngx_connection_t> = const { Cell::new(ptr::null()) };
+    /// Who sends faster than it is read. nginx-rtmp moves what is behind a message to another buffer, message by
+    /// message (ngx_rtmp_handler.c, ngx_rtmp_recv): alone, a megabyte of messages of one byte in chunks of two
+    /// keeps it for 4.5 s from everybody else.
+    static PACE: RefCell<Pace> = const { RefCell::new(Pace::new()) };
     /// Whose `can_wait` is running.
     static READING: Cell<Option<Session>> = const { Cell::new(None) };
 }
@@ -56,8 +54,12 @@ impl Session {
     }
 
     /// Has nginx-rtmp read what has come by now, as the event loop would (ngx_epoll_module.c). Does
-    /// nothing for a session that is being read.
+    /// nothing for a session that is being read, or has been sent to the next turn.
     pub fn receive_now(self) {
+        let id = ptr::from_ref(self.connection()).addr();
+        if pace(|pace| pace.waits(id, clock::turn_began)).unwrap_or(false) {
+            return;
+        }
         // SAFETY: the connection's own read event; who handles it looks whether the session ends.
         unsafe {
             let read = self.connection().read;
@@ -87,16 +89,15 @@ unsafe extern "C" fn receive<W: Watch>(
     // SAFETY: the data of such a connection is its session.
     let session = unsafe { Session::from_raw((*connection).data.cast::<ngx_rtmp_session_t>()) };
     let before = session.bytes_in();
-    let is_flooding = FLOODING.get() == connection;
-    if before < W::INTERVAL || is_flooding {
+    let is_flooding = || pace(|pace| pace.is_flooding(connection.addr())).unwrap_or(false);
+    if before < W::INTERVAL || is_flooding() {
         let outer = READING.replace(Some(session));
         guard("a session that can wait", (), || W::can_wait(session));
         READING.set(outer);
     }
     // SAFETY: the very call that nginx-rtmp has made.
-    let received = guard("a read", ERROR, || unsafe {
-        receive_some(connection, buffer, size.min(HELPING), before > 0, is_flooding)
-    });
+    let received =
+        guard("a read", ERROR, || unsafe { receive_some(connection, buffer, size, before > 0) });
     if received <= 0 {
         return received;
     }
@@ -120,30 +121,43 @@ unsafe fn receive_some(
     buffer: *mut u_char,
     size: usize,
     is_counted: bool,
-    is_flooding: bool,
 ) -> isize {
+    let id = connection.addr();
     // SAFETY: as promised by the caller, all along.
     unsafe {
-        // nginx-rtmp does not count the handshake, of which it reads no more than it needs next.
-        if !is_counted {
-            return receive_as_nginx(connection, buffer, size);
-        }
-        if let Some(taken) = ahead::take(connection, buffer, size) {
+        // First of all: the counter may have been set back in the middle of it.
+        if let Some(taken) = ahead::take(connection, buffer, size.min(HELPING)) {
             return taken;
         }
+        // nginx-rtmp does not count the handshake, of which it reads no more than it needs next.
+        if !is_counted {
+            pace(|pace| pace.forget(id));
+            return receive_as_nginx(connection, buffer, size.min(HELPING));
+        }
         let event = (*connection).read;
-        FLOODING.set(ptr::null());
-        if is_flooding && clock::milliseconds() >= clock::turn_began() + PATIENCE {
-            event::post_next(event);
-            return AGAIN;
-        }
-        let received = ahead::read(connection, buffer, size)
-            .unwrap_or_else(|| receive_as_nginx(connection, buffer, size));
-        if received > 0 && (*event).ready() != 0 && (*event).available > 0 {
-            FLOODING.set(connection);
-        }
+        let received = match pace(|pace| pace.share(id, moment)).unwrap_or(Share::Read(HELPING)) {
+            Share::Wait => {
+                event::post_next(event);
+                return AGAIN;
+            }
+            Share::Read(HELPING) => ahead::read(connection, buffer, size.min(HELPING))
+                .unwrap_or_else(|| receive_as_nginx(connection, buffer, size.min(HELPING))),
+            Share::Read(share) => receive_as_nginx(connection, buffer, size.min(share)),
+        };
+        let has_more = received > 0 && (*event).ready() != 0 && (*event).available > 0;
+        pace(|pace| pace.was_read(id, has_more, clock::monotonic));
         received
     }
+}
+
+/// `None` once the worker's thread is about to end.
+fn pace<T>(look: impl FnOnce(&mut Pace) -> T) -> Option<T> {
+    PACE.try_with(|pace| pace.try_borrow_mut().ok().map(|mut pace| look(&mut pace))).ok()?
+}
+
+fn moment() -> Moment {
+    let (now, turn) = (clock::monotonic(), clock::turn_began());
+    Moment { now, turn, is_late: now / 1_000_000 >= turn + PATIENCE }
 }
 
 /// # Safety
