@@ -6,6 +6,8 @@
 //!                       │                              stagedoor_core::guard
 //!                       │            rtmp/latency.rs   answers and ACKs without delay
 //!                       │            ffi/session/{ahead, sending}.rs  many chunks, one system call
+//!                       │            ffi/session/receiving.rs         nobody has the worker for himself;
+//!                       │                                             stagedoor_core::pace
 //!                       │            worker/precedence.rs             live streams before new ones
 //!                       ▼
 //!                    command "publish"                 rtmp.rs           takes the command over
