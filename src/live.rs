@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use stagedoor_core::counters::Counters;
 use stagedoor_core::registry::{
     Claim, ClaimError, Figures, LostStream, Owner, OwnerSlot, PART, Presence, Standing, Stream,
-    Table, WaitError, end_is_told, is_live,
+    Table, WaitError, end_is_told, is_live, is_told,
 };
 use stagedoor_core::status::Status;
 use stagedoor_core::store::thread::{Boot, Server};
@@ -217,6 +217,10 @@ impl Server for Registry {
         if let Some(marks) = self.zone.marks() {
             end_is_told(marks, claim);
         }
+    }
+
+    fn is_told(&self, claim: Claim) -> bool {
+        self.zone.marks().is_some_and(|marks| is_told(marks, claim))
     }
 
     fn boot(&self) -> Boot {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use stagedoor_core::counters::Counters;
-use stagedoor_core::registry::{Claim, LostStream, Owner};
+use stagedoor_core::registry::{Claim, LostStream, Owner, PART};
 use stagedoor_core::store::thread::{
     Boot, EndReason, Level, Report, Server, SessionEvent, Settings, StoreGone, StoreThread,
 };
@@ -107,6 +107,10 @@ impl Server for Surroundings {
         self.registry.end_is_told(claim);
     }
 
+    fn is_told(&self, claim: Claim) -> bool {
+        self.registry.is_told(claim)
+    }
+
     fn boot(&self) -> Boot {
         self.registry.boot()
     }
@@ -181,7 +185,7 @@ pub fn stop() {
     STARTER.take();
     let Some(mut worker) = WORKER.take() else { return };
     worker.end_all();
-    worker.registry.leave();
+    let registry = worker.registry;
     let unwritten = worker.store.shutdown(if process::is_quitting() { QUIT_FLUSH } else { FLUSH });
     if unwritten > 0 {
         Log::cycle().warn(format_args!(
@@ -189,6 +193,7 @@ pub fn stop() {
              ends and cannot write the database"
         ));
     }
+    registry.leave(); // whoever strikes it tells what it could not
 }
 
 /// Asks the store whether somebody may publish. The answer goes to `asker`, unless it is gone by then;
@@ -322,7 +327,15 @@ impl Worker {
                 stream.username
             ));
         }
-        let _ = self.store.record(SessionEvent::Lost { at: SystemTime::now(), streams });
+        let at = SystemTime::now();
+        let mut streams = streams.into_iter().peekable();
+        loop {
+            let part = streams.by_ref().take(PART).collect();
+            let _ = self.store.record(SessionEvent::Lost { at, streams: part });
+            if streams.peek().is_none() {
+                break;
+            }
+        }
         self.told();
     }
 }

@@ -20,7 +20,7 @@ use Test::Stagedoor qw(wait_for);
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(7);
+my $t = Test::Nginx->new()->has(qw/rtmp stagedoor/)->has_daemon('sqlite3')->plan(8);
 
 my $stagedoor = Test::Stagedoor->new($t, init => 0);
 my $db        = $t->testdir() . '/site.db';
@@ -65,6 +65,8 @@ wait_for(sub { 0 }, 2);
 is(scalar $stagedoor->old_workers(), 1, 'a worker that quits waits for the lock');
 $lock->kill();
 ok(wait_for(sub { !is_live() }, 5), 'and then tells of the end');
+wait_for(sub { 0 }, 1.5);
+is(scalar $stagedoor->log_lines(text => qr/is gone/), 0, 'so that no other worker has to look after it');
 
 $lock = end_behind_a_lock();
 ok(wait_for(sub { $stagedoor->log_lines(level => 'warn', text => qr/stagedoor: 1 starts and ends of streams are not written down/) }, 20),

@@ -50,6 +50,7 @@ unsafe extern "C" fn media(
     _header: *mut ngx_rtmp_header_t,
     _message: *mut ngx_chain_t,
 ) -> ngx_int_t {
+    Session::has_sent_media();
     guard("media", OK, || {
         // SAFETY: nginx-rtmp's own, valid while the session is.
         let session = unsafe { Session::from_raw(session) };

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use stagedoor_core::counters::Counters;
 use stagedoor_core::media::Media;
@@ -15,6 +15,7 @@ use stagedoor_core::policy::Stop;
 use stagedoor_core::registry::{Claim, LostStream, Standing, Stream, WaitError};
 use stagedoor_core::store::Admission;
 use stagedoor_core::store::thread::{EndReason, SessionEvent, SessionTag};
+use stagedoor_core::timestamp;
 
 use super::{Worker, meters, with};
 use crate::ffi::event::Timer;
@@ -212,7 +213,7 @@ impl Worker {
             tag,
             admission: admission.clone(),
             // As the registry has it: by that the row of a stream that is lost is found.
-            at: UNIX_EPOCH + Duration::from_micros(stream.started_at),
+            at: timestamp::from_microseconds(stream.started_at),
         });
         let _ = self.store.watch(tag, admission.clone());
         self.told();
@@ -238,6 +239,9 @@ impl Worker {
 
     /// The worker ends, and its streams with it.
     pub(super) fn end_all(&mut self) {
+        for (_, waiting) in std::mem::take(&mut self.streams.waiting) {
+            self.renounce(waiting.claim);
+        }
         for (tag, carried) in std::mem::take(&mut self.streams.carrying) {
             self.end(tag, carried.claim, EndReason::Shutdown);
         }

@@ -1,12 +1,18 @@
 //! How much is read of a connection at a time, for a worker that has others to serve.
 //!
 //! What comes is handled before more is read, and how long that takes is the sender's choice: a message may be
-//! one byte long, and have an audience. So who has more to say than was read is timed from one read to the
-//! next. Who takes long gets less at a time, and once a turn of the event loop has lasted, it waits for the next
-//! turn. Who stops having more to say is nobody special; no time is looked at for those.
+//! one byte long, and have an audience. So who has more to say than was read, or says it in very many messages, is
+//! timed from then on. Who takes long gets less at a time, and once a turn of the event loop has lasted, it waits
+//! for the next turn. Who does neither is nobody special; no time is looked at for those.
 
 /// How much is read at a time at most, in bytes, of a connection that is handled quickly.
 pub const HELPING: usize = 8 << 10;
+
+/// Who sends so many messages in what is read at a time is timed: pictures and sound of a second, ten times over.
+pub const MANY: u32 = 512;
+
+/// What such a one gets until it is known how long that takes.
+const LITTLE: usize = 512;
 
 /// The least that is read at a time: eight messages of one byte.
 const LEAST: usize = 16;
@@ -17,11 +23,8 @@ const LONG: u64 = 2_000_000;
 /// Who takes less than this may have more.
 const SHORT: u64 = 500_000;
 
-/// Who had more to say is read again, or told to wait, long before that.
-const GONE: u64 = 10_000_000_000;
-
-/// How many connections that are slow to handle are remembered.
-const SLOW: usize = 64;
+/// Who has flooded is remembered for so long since it was read last, in nanoseconds.
+const MEMORY: u64 = 10_000_000_000;
 
 /// When something is to be read.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +56,21 @@ pub struct Pace {
 struct Flooder {
     connection: usize,
     share: usize,
-    /// When it was read last, if it had more to say and has not been told to wait.
-    read: Option<u64>,
-    /// The turn for the end of which it waits.
-    waits: Option<u64>,
+    /// When it was read last.
+    read: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It has said all for now.
+    Idle,
+    /// It has more to say, and what it has said is being handled.
+    Handled,
+    /// It has more to say.
+    Ready,
+    /// It waits for the end of this turn.
+    Waits(u64),
 }
 
 impl Pace {
@@ -66,66 +80,75 @@ impl Pace {
         Self { flooders: Vec::new() }
     }
 
-    /// What a connection may have now. `moment` is not asked where nobody floods.
+    /// Called before anything else is done where more is to be read: if this connection floods, what was read is
+    /// handled by now. Says whether it does. `now` is not asked if it does not.
+    pub fn was_handled(&mut self, connection: usize, now: impl FnOnce() -> u64) -> bool {
+        let Some(flooder) = self.find(connection) else { return false };
+        if flooder.stage == Stage::Handled {
+            flooder.learn(now().saturating_sub(flooder.read));
+            flooder.stage = Stage::Ready;
+        }
+        flooder.stage == Stage::Ready
+    }
+
+    /// What a connection may have now. `moment` is not asked where it does not flood.
     pub fn share(&mut self, connection: usize, moment: impl FnOnce() -> Moment) -> Share {
         let Some(flooder) = self.find(connection) else { return Share::Read(HELPING) };
         let moment = moment();
-        flooder.waits = None;
-        if let Some(read) = flooder.read.take() {
-            flooder.learn(moment.now.saturating_sub(read));
-            if moment.is_late {
-                flooder.waits = Some(moment.turn);
-                return Share::Wait;
-            }
+        if matches!(flooder.stage, Stage::Ready | Stage::Handled) && moment.is_late {
+            flooder.stage = Stage::Waits(moment.turn);
+            return Share::Wait;
         }
+        flooder.stage = Stage::Idle;
         Share::Read(flooder.share)
     }
 
-    /// It was read, and has more to say or not. `now` is not asked if it has not.
+    /// It was read, and has more to say or not. `now` is not asked if it does not flood.
     pub fn was_read(&mut self, connection: usize, has_more: bool, now: impl FnOnce() -> u64) {
         match (self.find(connection), has_more) {
-            (Some(flooder), true) => flooder.read = Some(now()),
-            (Some(flooder), false) => {
-                flooder.read = None;
-                if flooder.share == HELPING {
+            (Some(flooder), _) => {
+                flooder.read = now();
+                flooder.stage = if has_more { Stage::Handled } else { Stage::Idle };
+                if !has_more && flooder.share == HELPING {
                     self.forget(connection);
                 }
             }
-            (None, true) => {
-                let now = now();
-                // Who was read that long ago, and not since, was closed.
-                let is_there = |read: u64| now.saturating_sub(read) < GONE;
-                self.flooders.retain(|it| it.read.is_none_or(is_there));
-                if self.flooders.len() >= SLOW
-                    && let Some(idle) = self.flooders.iter().position(|it| it.read.is_none())
-                {
-                    self.flooders.swap_remove(idle);
-                }
-                if self.flooders.try_reserve(1).is_ok() {
-                    let read = Some(now);
-                    self.flooders.push(Flooder { connection, share: HELPING, read, waits: None });
-                }
-            }
+            (None, true) => self.remember(connection, HELPING, Stage::Handled, now()),
             (None, false) => (),
         }
     }
 
-    /// Whether it was read in this turn and had more to say.
-    #[must_use]
-    pub fn is_flooding(&self, connection: usize) -> bool {
-        self.flooders.iter().any(|it| it.connection == connection && it.read.is_some())
+    /// What was read of it last were [`MANY`] messages or more.
+    pub fn had_many(&mut self, connection: usize, now: impl FnOnce() -> u64) {
+        match self.find(connection) {
+            Some(flooder) if flooder.stage == Stage::Idle => {
+                flooder.share = flooder.share.min(LITTLE)
+            }
+            Some(_) => (),
+            None => self.remember(connection, LITTLE, Stage::Idle, now()),
+        }
     }
 
     /// Whether it was told to wait for the end of this turn.
     pub fn waits(&self, connection: usize, turn: impl FnOnce() -> u64) -> bool {
-        let waits =
-            self.flooders.iter().find(|it| it.connection == connection).and_then(|it| it.waits);
-        waits.is_some_and(|waits| waits == turn())
+        let flooder = self.flooders.iter().find(|it| it.connection == connection);
+        match flooder.map(|it| it.stage) {
+            Some(Stage::Waits(waits)) => waits == turn(),
+            _ => false,
+        }
     }
 
     /// The number is another connection's from now on.
     pub fn forget(&mut self, connection: usize) {
         self.flooders.retain(|it| it.connection != connection);
+    }
+
+    /// Those who were closed meanwhile are forgotten some time.
+    fn remember(&mut self, connection: usize, share: usize, stage: Stage, read: u64) {
+        self.flooders.retain(|it| read.saturating_sub(it.read) < MEMORY);
+        if self.flooders.try_reserve(1).is_ok() {
+            self.flooders.push(Flooder { connection, share, read, stage });
+        }
     }
 
     fn find(&mut self, connection: usize) -> Option<&mut Flooder> {
@@ -164,7 +187,7 @@ mod tests {
         let mut pace = Pace::new();
         assert_eq!(pace.share(ONE, nobody_asks), Share::Read(HELPING));
         pace.was_read(ONE, false, nobody_asks);
-        assert!(!pace.is_flooding(ONE) && !pace.waits(ONE, nobody_asks));
+        assert!(!pace.was_handled(ONE, nobody_asks) && !pace.waits(ONE, nobody_asks));
         pace.was_read(OTHER, true, || 0);
         assert_eq!(pace.share(ONE, nobody_asks), Share::Read(HELPING));
         pace.was_read(ONE, false, nobody_asks);
@@ -176,13 +199,13 @@ mod tests {
         for turn in 0..10 {
             assert_eq!(pace.share(ONE, at(0, turn, true)), Share::Read(HELPING));
             pace.was_read(ONE, true, || 0);
+            assert!(pace.was_handled(ONE, || SHORT));
             assert_eq!(pace.share(ONE, at(SHORT, turn, false)), Share::Read(HELPING));
             pace.was_read(ONE, true, || SHORT);
-            assert!(pace.is_flooding(ONE) && !pace.waits(ONE, || turn));
+            assert!(pace.was_handled(ONE, || LONG) && !pace.waits(ONE, || turn));
             assert_eq!(pace.share(ONE, at(LONG, turn, true)), Share::Wait);
-            assert!(
-                !pace.is_flooding(ONE) && pace.waits(ONE, || turn) && !pace.waits(ONE, || turn + 1)
-            );
+            assert!(!pace.was_handled(ONE, nobody_asks));
+            assert!(pace.waits(ONE, || turn) && !pace.waits(ONE, || turn + 1));
         }
         assert_eq!(pace.share(ONE, at(0, 10, true)), Share::Read(HELPING));
         pace.was_read(ONE, false, || 0);
@@ -190,15 +213,19 @@ mod tests {
     }
 
     #[test]
-    fn others_in_between_change_nothing() {
+    fn others_in_between_change_nothing_and_their_time_is_not_its_own() {
         let mut pace = Pace::new();
-        pace.was_read(ONE, true, || 0);
-        pace.share(OTHER, nobody_asks);
-        pace.was_read(OTHER, false, nobody_asks);
-        assert!(pace.is_flooding(ONE));
+        for turn in 0..10 {
+            pace.share(ONE, at(0, turn, false));
+            pace.was_read(ONE, true, || 0);
+            assert!(pace.was_handled(ONE, || 10_000));
+            pace.share(OTHER, nobody_asks);
+            pace.was_read(OTHER, false, nobody_asks);
+            assert_eq!(pace.share(ONE, at(10 * LONG, turn, true)), Share::Wait);
+        }
         pace.was_read(OTHER, true, || 0);
         pace.forget(OTHER);
-        assert_eq!(pace.share(ONE, at(1, 0, true)), Share::Wait);
+        assert_eq!(pace.share(ONE, at(0, 10, false)), Share::Read(HELPING));
     }
 
     #[test]
@@ -211,6 +238,7 @@ mod tests {
             shares.push(share);
             pace.was_read(ONE, true, || now);
             now += share as u64 * 10_000; // 10 µs a byte
+            assert!(pace.was_handled(ONE, || now));
             assert_eq!(pace.share(ONE, at(now, turn, true)), Share::Wait);
             now += 1_000 * LONG;
         }
@@ -221,6 +249,7 @@ mod tests {
         for share in [128, 256, 512, 1024, 2048, 4096, 8192, 8192] {
             assert_eq!(pace.share(ONE, at(now, 9, false)), Share::Read(share));
             pace.was_read(ONE, true, || now);
+            pace.was_handled(ONE, || now);
         }
         pace.share(ONE, at(now, 9, false));
         pace.was_read(ONE, false, || now);
@@ -228,24 +257,39 @@ mod tests {
     }
 
     #[test]
-    fn who_is_closed_in_the_middle_of_it_is_forgotten() {
+    fn who_comes_with_many_messages_at_a_time_is_slow_before_it_floods() {
+        let mut pace = Pace::new();
+        pace.was_read(ONE, false, nobody_asks);
+        pace.had_many(ONE, || 0);
+        assert_eq!(pace.share(ONE, at(0, 0, true)), Share::Read(LITTLE));
+        pace.was_read(ONE, true, || 0);
+        pace.was_handled(ONE, || 2 * LONG);
+        pace.had_many(ONE, nobody_asks);
+        assert_eq!(pace.share(ONE, at(2 * LONG, 0, false)), Share::Read(LITTLE / 4));
+    }
+
+    #[test]
+    fn a_crowd_of_slow_ones_is_remembered() {
+        let mut pace = Pace::new();
+        for turn in 0..4 {
+            for connection in 0..1_000 {
+                let share = [HELPING, HELPING / 4, HELPING / 16, HELPING / 64][turn as usize];
+                assert_eq!(pace.share(connection, at(0, turn, true)), Share::Read(share));
+                pace.was_read(connection, true, || 0);
+                pace.was_handled(connection, || 2 * LONG);
+                assert_eq!(pace.share(connection, at(2 * LONG, turn, true)), Share::Wait);
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_closed_is_forgotten() {
         let mut pace = Pace::new();
         for connection in 0..1_000 {
             pace.was_read(connection, true, || 0);
         }
         assert_eq!(pace.flooders.len(), 1_000);
-        pace.was_read(ONE + 1_000, true, || GONE);
+        pace.was_read(ONE + 1_000, true, || MEMORY);
         assert_eq!(pace.flooders.len(), 1);
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded_by_those_who_flood_now() {
-        let mut pace = Pace::new();
-        for connection in 0..1_000 {
-            pace.was_read(connection, true, || 0);
-            pace.share(connection, at(2 * LONG, 0, false));
-            pace.was_read(connection, false, || 0);
-        }
-        assert_eq!(pace.flooders.len(), SLOW);
     }
 }

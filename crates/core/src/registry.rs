@@ -30,7 +30,7 @@ mod shape;
 pub use entry::{Entry, Text};
 pub use handover::{Standing, WaitError};
 pub use listing::{Figures, Listed, PART};
-pub use names::{NameMark, end_is_told, is_live};
+pub use names::{NameMark, end_is_told, is_live, is_told};
 pub use owners::{Owner, OwnerSlot};
 pub use shape::Shape;
 
@@ -121,17 +121,27 @@ pub struct LostStream {
     pub client_addr: String,
     /// When the stream went live, in microseconds since 1970 (UTC).
     pub started_at: u64,
-    /// Its claim.
+    /// The claim whose end is told with it.
     pub claim: Claim,
+    /// The claim that it was live with: not the same, if its name was handed to another stream that never
+    /// went live.
+    pub former: Claim,
     /// It was not live any more.
     pub had_ended: bool,
+    /// When it ended, in microseconds since 1970 (UTC), if that is known.
+    pub ended_at: Option<u64>,
 }
 
 impl LostStream {
-    fn of(index: u32, entry: &Entry, had_ended: bool) -> LostStream {
+    fn of(index: u32, entry: &Entry) -> LostStream {
+        let (has_ended, was_live) = (entry.is_ended(), entry.seats.is_taken_up());
+        let holder = entry.seats.holder();
+        let former = if was_live { holder } else { entry.seats.other() };
         LostStream {
-            claim: Claim { index, serial: entry.seats.holder().serial },
-            had_ended,
+            claim: Claim { index, serial: holder.serial },
+            former: Claim { index, serial: former.serial },
+            had_ended: has_ended || !was_live,
+            ended_at: (has_ended && was_live).then_some(entry.ended_at),
             username: entry.username().to_owned(),
             streamer_id: entry.streamer_id(),
             app: entry.app().to_owned(),
@@ -285,7 +295,7 @@ impl<'a> Table<'a> {
         let was_handed = self.standing(claim) == Standing::Holds;
         self.release(claim, ended_at);
         let entry = self.entries.get(claim.index as usize).filter(|entry| entry.is_ended())?;
-        was_handed.then(|| LostStream::of(claim.index, entry, true))
+        was_handed.then(|| LostStream::of(claim.index, entry))
     }
 
     /// Mends the table after a process died inside a change: an entry that was not yet live, or was

@@ -10,7 +10,6 @@ mod playlist;
 mod prometheus;
 
 use std::fmt;
-use std::time::{Duration, UNIX_EPOCH};
 
 pub use html::policy;
 pub use playlist::{PlaylistUrl, PlaylistUrlError};
@@ -86,7 +85,7 @@ impl fmt::Write for Growing {
 
 /// A moment as the database has it: UTC text.
 fn utc(microseconds: u64) -> String {
-    timestamp::utc(UNIX_EPOCH + Duration::from_micros(microseconds))
+    timestamp::utc(timestamp::from_microseconds(microseconds))
 }
 
 #[cfg(test)]

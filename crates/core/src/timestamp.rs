@@ -1,7 +1,7 @@
 //! Times as the database holds them: UTC text `YYYY-MM-DD HH:MM:SS.ffffff`, which sorts as it
 //! reads.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: u64 = 86_400;
 
@@ -13,6 +13,11 @@ pub fn utc(at: SystemTime) -> String {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let micros = since.subsec_micros();
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}")
+}
+
+/// A time as the live registry has it: microseconds since 1970 (UTC).
+pub fn from_microseconds(since: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_micros(since)
 }
 
 /// Year, month and day of a day counted from 1970-01-01: Howard Hinnant's `civil_from_days`
@@ -32,8 +37,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
     use rusqlite::Connection;
 

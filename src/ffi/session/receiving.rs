@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr;
 
 use nginx_sys::{ngx_connection_t, ngx_recv_pt, u_char};
-use stagedoor_core::pace::{HELPING, Moment, Pace, Share};
+use stagedoor_core::pace::{HELPING, MANY, Moment, Pace, Share};
 
 use super::{Session, ahead};
 use crate::ffi::guard::guard;
@@ -36,6 +36,8 @@ thread_local! {
     /// message (ngx_rtmp_handler.c, ngx_rtmp_recv): alone, a megabyte of messages of one byte in chunks of two
     /// keeps it for 4.5 s from everybody else.
     static PACE: RefCell<Pace> = const { RefCell::new(Pace::new()) };
+    /// How many messages of pictures and sound have come since something was read.
+    static MESSAGES: Cell<u32> = const { Cell::new(0) };
     /// Whose `can_wait` is running.
     static READING: Cell<Option<Session>> = const { Cell::new(None) };
 }
@@ -74,6 +76,12 @@ impl Session {
         }
     }
 
+    /// A message of pictures or sound has come of the session that is being read.
+    #[inline]
+    pub fn has_sent_media() {
+        MESSAGES.set(MESSAGES.get().wrapping_add(1));
+    }
+
     /// For each chunk stream, how much of a message has come, and what its length is by its last
     /// header, both in bytes.
     pub fn unfinished<'a>(self) -> impl Iterator<Item = (u32, u32)> + 'a {
@@ -89,11 +97,18 @@ unsafe extern "C" fn receive<W: Watch>(
     // SAFETY: the data of such a connection is its session.
     let session = unsafe { Session::from_raw((*connection).data.cast::<ngx_rtmp_session_t>()) };
     let before = session.bytes_in();
-    let is_flooding = || pace(|pace| pace.is_flooding(connection.addr())).unwrap_or(false);
-    if before < W::INTERVAL || is_flooding() {
+    let messages = MESSAGES.replace(0);
+    let is_flooding = pace(|pace| {
+        if messages >= MANY {
+            pace.had_many(connection.addr(), clock::monotonic);
+        }
+        pace.was_handled(connection.addr(), clock::monotonic)
+    });
+    if before < W::INTERVAL || is_flooding == Some(true) {
         let outer = READING.replace(Some(session));
         guard("a session that can wait", (), || W::can_wait(session));
         READING.set(outer);
+        MESSAGES.set(0);
     }
     // SAFETY: the very call that nginx-rtmp has made.
     let received =

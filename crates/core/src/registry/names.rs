@@ -60,6 +60,11 @@ pub fn end_is_told(marks: &[NameMark], claim: Claim) {
     }
 }
 
+/// Whether that was noted of a claim, or of one that had its entry later.
+pub fn is_told(marks: &[NameMark], claim: Claim) -> bool {
+    marks.get(claim.index as usize).is_some_and(|mark| mark.is_told(claim.serial))
+}
+
 fn mark(username: &str) -> u64 {
     let digest = <[u8; 32]>::from(Sha256::digest(username.as_bytes()));
     let (words, _) = digest.as_chunks::<8>();

@@ -38,11 +38,6 @@ impl fmt::Display for Owner {
 #[repr(transparent)]
 pub struct OwnerSlot(u32);
 
-impl OwnerSlot {
-    /// Nobody's.
-    const NONE: OwnerSlot = OwnerSlot(u32::MAX);
-}
-
 impl Table<'_> {
     /// Enters a process, or finds where it stands; `None` when there is no room for it.
     pub fn enter(&mut self, owner: Owner) -> Option<OwnerSlot> {
@@ -77,13 +72,11 @@ impl Table<'_> {
         let lost: Vec<LostStream> = held
             .iter()
             .chain(&untold)
-            .map(|&index| {
-                let entry = &self.entries[index as usize];
-                // Who was handed a name and has not taken it up was not live; who had it before was.
-                LostStream::of(index, entry, entry.is_ended() || !entry.seats.is_taken_up())
-            })
+            .map(|&index| LostStream::of(index, &self.entries[index as usize]))
             .collect();
-        let by = if lost.is_empty() { None } else { self.enter(by) }.unwrap_or(OwnerSlot::NONE);
+        // Who has no place of its own yet gets this one.
+        let heir = if by == owner { None } else { self.slot(by) };
+        let inherits = heir.is_none() && by != owner && !lost.is_empty();
         self.change(|table| {
             for index in awaited {
                 table.entries[index as usize].seats.give_up();
@@ -91,23 +84,26 @@ impl Table<'_> {
             for &index in &held {
                 table.vacate(index, ended_at);
             }
-            for index in held.into_iter().chain(untold) {
-                let entry = &mut table.entries[index as usize];
-                if entry.is_ended() {
-                    entry.seats.reassign(by);
+            if let Some(heir) = heir {
+                for index in held.into_iter().chain(untold) {
+                    let entry = &mut table.entries[index as usize];
+                    if entry.is_ended() {
+                        entry.seats.reassign(heir);
+                    }
                 }
             }
             hook::point(hook::REGISTRY);
-            table.owners[place.0 as usize] = Owner::default();
+            table.owners[place.0 as usize] = if inherits { by } else { Owner::default() };
         });
         lost
     }
 
-    /// Strikes a process off that ends. One that could not tell the database of all its streams' ends stays, for
-    /// whoever finds it gone.
+    /// Strikes a process off that ends. One that could not tell the database of all its streams' ends, or still
+    /// holds one, stays, for whoever finds it gone.
     pub fn leave(&mut self, owner: Owner, ended_at: u64) {
-        let has_told = self.slot(owner).is_some_and(|slot| self.untold(slot).is_empty());
-        if has_told {
+        let Some(slot) = self.slot(owner) else { return };
+        let holds = |entry: &Entry| entry.is_live() && entry.seats.holder().owner == slot;
+        if self.untold(slot).is_empty() && !self.entries.iter().any(holds) {
             self.strike(owner, owner, ended_at);
         }
     }

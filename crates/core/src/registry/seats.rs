@@ -45,6 +45,11 @@ impl Seats {
         self.seats[self.position()]
     }
 
+    /// Who had the name before it was handed over, as long as nobody waits.
+    pub(super) fn other(&self) -> Seat {
+        self.seats[1 - self.position()]
+    }
+
     pub(super) fn heir(&self) -> Option<Seat> {
         (self.order() & WAITING != 0).then(|| self.seats[1 - self.position()])
     }

@@ -283,6 +283,36 @@ fn who_has_ends_to_tell_does_not_leave_unseen() {
 }
 
 #[test]
+fn who_still_holds_a_name_does_not_leave_unseen() {
+    let mut memory = Memory::new(3);
+    let mut table = memory.open();
+    let (one, two) = (table.enter(ONE).unwrap(), table.enter(TWO).unwrap());
+    let claim = table.claim(one, &stream("benw")).unwrap();
+    table.wait_for(two, "benw", SECOND * 2).unwrap();
+    table.release(claim, 8);
+    table.leave(TWO, 9);
+    assert_eq!(table.owners().collect::<Vec<_>>(), [ONE, TWO]);
+    let lost = table.strike(TWO, ONE, 9);
+    assert_eq!((lost.len(), lost[0].had_ended, lost[0].former), (1, true, claim));
+}
+
+#[test]
+fn a_table_full_of_processes_has_room_for_who_strikes_one() {
+    let mut memory = Memory::new(3);
+    let mut table = memory.open();
+    let slot = table.enter(ONE).unwrap();
+    let claim = table.claim(slot, &stream("benw")).unwrap();
+    for pid in 10..13 {
+        table.enter(Owner { pid, start_time: 7 }).unwrap();
+    }
+    assert_eq!(table.enter(TWO), None);
+    assert_eq!(table.strike(ONE, TWO, 9).len(), 1);
+    assert!(table.owners().any(|owner| owner == TWO));
+    let lost = table.strike(TWO, ONE, 10);
+    assert_eq!((lost.len(), lost[0].claim, lost[0].ended_at), (1, claim, Some(9)));
+}
+
+#[test]
 fn what_is_told_of_a_stream_is_not_told_of_the_next_one() {
     let mut memory = Memory::new(1);
     let mut table = memory.open();

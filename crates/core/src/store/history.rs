@@ -123,6 +123,8 @@ pub(super) struct Flushed {
 /// What writing one event came to.
 enum Written {
     Done,
+    /// It is for whoever has the name now to tell.
+    Left,
     /// The database will never take it, and says why, or it is not worth a word.
     Refused(Option<String>),
     /// The same, and all that the transaction had done is undone.
@@ -201,9 +203,11 @@ impl History {
             Scribe::Notices(_) => self.manners.begin(db),
         };
         let transaction = transaction.map_err(fault)?;
+        let mut left = Vec::new();
         for (index, event) in self.waiting.iter().take(batch).enumerate() {
             match self.scribe.write(&transaction, path, event)? {
                 Written::Done => (),
+                Written::Left => left.push(index),
                 Written::Refused(why) => flushed.refused.extend(why),
                 Written::RolledBack(why) => {
                     drop(transaction);
@@ -220,7 +224,11 @@ impl History {
             }
             result => result.map_err(fault)?,
         }
-        self.waiting.drain(..batch).for_each(|event| told(&*self.server, event));
+        for (index, event) in self.waiting.drain(..batch).enumerate() {
+            if !left.contains(&index) {
+                told(&*self.server, event);
+            }
+        }
         flushed.events = batch;
         Ok(())
     }

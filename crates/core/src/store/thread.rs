@@ -65,6 +65,11 @@ pub trait Server: fmt::Debug + Send + Sync {
     /// The database knows of the end of this stream, or will never take it.
     fn end_is_told(&self, _claim: Claim) {}
 
+    /// Whether that was said of it.
+    fn is_told(&self, _claim: Claim) -> bool {
+        false
+    }
+
     /// Who writes down that nginx has started, before anybody writes down what happened since.
     fn boot(&self) -> Boot;
 

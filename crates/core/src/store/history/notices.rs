@@ -70,7 +70,7 @@ impl Notices {
                 // Unknown is the start that was dropped.
                 let Some(admission) = self.sessions.end(*tag) else { return Ok(Written::Done) };
                 if self.server.is_live(admission.username.as_str()) {
-                    return Ok(Written::Done);
+                    return Ok(Written::Left);
                 }
                 run(db, path, &statements.on_stop, of(&admission), *at)
             }
@@ -83,19 +83,20 @@ impl Notices {
                 }
                 let mut refused = Vec::new();
                 for stream in streams {
-                    if self.server.is_live(&stream.username) {
+                    if self.server.is_live(&stream.username) || self.server.is_told(stream.former) {
                         continue;
                     }
+                    let at = stream.ended_at.map_or(*at, timestamp::from_microseconds);
                     let values = Values {
                         username: Some(&stream.username),
                         app: Some(&stream.app),
                         client_addr: Some(&stream.client_addr),
                         ..Values::default()
                     };
-                    match run(db, path, &statements.on_stop, values, *at)? {
+                    match run(db, path, &statements.on_stop, values, at)? {
                         Written::Refused(why) => refused.extend(why),
                         Written::RolledBack(why) => return Ok(Written::RolledBack(why)),
-                        Written::Done => (),
+                        Written::Done | Written::Left => (),
                     }
                 }
                 Ok(match refused.is_empty() {

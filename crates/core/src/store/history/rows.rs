@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -137,14 +137,16 @@ impl Rows {
                 }
             }
             SessionEvent::Lost { at, streams } => {
-                let at = timestamp::utc(*at);
-                self.close_rows_of_the_dead(db, &at)?;
-                // The row of one that had ended is there, and closed, or was not begun.
-                let were_live = streams.iter().filter(|stream| !stream.had_ended);
-                for LostStream { streamer_id, app, client_addr, started_at, .. } in were_live {
-                    let started_at = UNIX_EPOCH + Duration::from_micros(*started_at);
-                    let started_at = timestamp::utc(started_at);
-                    let row = params![streamer_id, app, client_addr, started_at, at, crash];
+                self.close_rows_of_the_dead(db, &timestamp::utc(*at))?;
+                // Of one whose name was handed on its worker has written, or this has just closed, the row.
+                let is_whole = |stream: &&LostStream| stream.claim == stream.former;
+                for stream in streams.iter().filter(is_whole) {
+                    let LostStream { streamer_id, app, client_addr, started_at, ended_at, .. } =
+                        stream;
+                    let started_at = timestamp::utc(timestamp::from_microseconds(*started_at));
+                    let ended_at = ended_at.map_or(*at, timestamp::from_microseconds);
+                    let ended_at = timestamp::utc(ended_at);
+                    let row = params![streamer_id, app, client_addr, started_at, ended_at, crash];
                     db.prepare_cached(LOST_START)?.execute(row)?;
                 }
             }

@@ -115,7 +115,9 @@ fn lost(username: &str) -> SessionEvent {
         client_addr: "192.0.2.7".to_owned(),
         started_at: 0,
         claim: Claim::default(),
+        former: Claim::default(),
         had_ended: false,
+        ended_at: None,
     };
     SessionEvent::Lost { at: second(90), streams: vec![stream] }
 }
