@@ -283,7 +283,7 @@ impl Worker {
             Log::cycle().notice(format_args!(
                 "stagedoor: worker {} is gone; {} of its streams are free again",
                 owner.pid,
-                lost.iter().filter(|stream| !stream.had_ended).count()
+                lost.iter().filter(|stream| stream.was_live()).count()
             ));
             // Also without a stream: the end of one may have been written nowhere yet.
             self.mourn(lost);
@@ -318,8 +318,8 @@ impl Worker {
 
     /// Says that streams ended with their worker, and has the database know; also of those that had
     /// ended before, if the worker may have kept it to itself.
-    fn mourn(&mut self, streams: Vec<LostStream>) {
-        let were_live = || streams.iter().filter(|stream| !stream.had_ended);
+    fn mourn(&mut self, mut streams: Vec<LostStream>) {
+        let were_live = || streams.iter().filter(|stream| stream.was_live());
         live::count(|counters| counters.ended(EndReason::Crash, were_live().count()));
         for stream in were_live() {
             Log::cycle().warn(format_args!(
@@ -328,14 +328,11 @@ impl Worker {
             ));
         }
         let at = SystemTime::now();
-        let mut streams = streams.into_iter().peekable();
-        loop {
-            let part = streams.by_ref().take(PART).collect();
+        while streams.len() > PART {
+            let part = streams.split_off(streams.len() - PART);
             let _ = self.store.record(SessionEvent::Lost { at, streams: part });
-            if streams.peek().is_none() {
-                break;
-            }
         }
+        let _ = self.store.record(SessionEvent::Lost { at, streams });
         self.told();
     }
 }

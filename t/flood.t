@@ -7,7 +7,6 @@ use warnings;
 use strict;
 
 use IO::Select;
-use IO::Socket::INET;
 use POSIX ();
 use Test::More;
 
@@ -78,7 +77,7 @@ for my $length (1, 62) {
     if (!$flood) {
         my $c = flooding(1, chunk_size => 2_000_000, before => 100);
         kill STOP => $$;
-        syswrite $c->{socket}, "\xc6x" x 500_000;
+        $c->write_through("\xc6x" x 500_000);
         POSIX::_exit(0);
     }
     waitpid $flood, POSIX::WUNTRACED();
@@ -87,16 +86,16 @@ for my $length (1, 62) {
     kill STOP => $worker;
     kill CONT => $flood;
     ok(wait_for(sub { waiting() > 500_000 }, 5), 'so much of a flood has come');
-    my $c = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port(8935)) or die "Can't connect: $!\n";
-    syswrite $c, "\x03" . pack('N2', 0, 0x0a000d0e) . 'x' x 1528;
+    my $c = Test::RTMP->new();
+    $c->send_handshake();
     kill CONT => $worker;
-    ok(IO::Select->new($c)->can_read(5), 'a handshake is answered');
+    ok(IO::Select->new($c->{socket})->can_read(5), 'a handshake is answered');
     kill STOP => $worker;
     cmp_ok(waiting(), '>', 0, 'before all of the flood is read');
     kill CONT => $worker;
     kill KILL => $flood;
     waitpid $flood, 0;
-    close $c;
+    $c->close();
     ok(wait_for(sub { waiting() == 0 }, 10), 'which happens later, though its sender has gone');
 }
 
@@ -110,10 +109,7 @@ sub flood {
     my $c = flooding($length, chunk_size => 60_000);
     my $messages = "\xc6" . 'x' x $length;
     $messages x= 1_000_000 / length $messages;
-    my $at = 0;
-    while (defined(my $sent = syswrite $c->{socket}, $messages, length($messages) - $at, $at)) {
-        $at = ($at + $sent) % ($length + 1);
-    }
+    1 while $c->write_through($messages);
     POSIX::_exit(0);
 }
 
@@ -124,7 +120,6 @@ sub flooding {
     $c->set_chunk_size($how{chunk_size});
     $c->message(csid => 6, type => 8, stream_id => 1, payload => 'x' x $_) for (900_000) x ($how{before} // 0), $length;
     $c->flush();
-    $c->{socket}->blocking(1);
     return $c;
 }
 

@@ -6,12 +6,12 @@ use warnings;
 use strict;
 
 use IO::Select;
-use IO::Socket::INET;
 use Test::More;
 
 BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
+use Test::Crowd qw(crowd greet);
 use Test::Nginx;
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
@@ -81,14 +81,9 @@ note("answered before it: @answered");
 
 # How many of a crowd, who all say the end of their greeting before the picture is sent, are answered when it comes.
 sub answered_before_a_picture {
-    my $hello = "\x03" . pack('N2', 0, 0x0a000d0e) . 'x' x 1528;
-    my @clients = map {
-        IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port(8935)) or die "Can't connect: $!\n"
-    } 1 .. CROWD;
-    syswrite $_, substr $hello, 0, 1000 for @clients;
-    wait_for(sub { 0 }, 0.5);
+    my @clients = crowd(CROWD);
     kill STOP => $worker;
-    syswrite $_, substr $hello, 1000 for @clients;
+    greet(@clients);
     $publisher->send_media(0.04, fps => 25);
     kill CONT => $worker;
     my $has_come = IO::Select->new($player->{socket})->can_read(10);

@@ -7,7 +7,6 @@ use warnings;
 use strict;
 
 use IO::Select;
-use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -17,6 +16,7 @@ use lib 'lib';
 use Test::Faults qw(PANIC callbacks in_configuration row);
 use Test::Nginx;
 use Test::Answer qw(answer);
+use Test::Crowd qw(greet);
 use Test::RTMP;
 use Test::Stagedoor qw(wait_for);
 
@@ -321,15 +321,12 @@ sub crowd {
 
 sub shake_hands_at_once {
     my ($count) = @_;
-    my $hello = "\x03" . pack('N2', 0, 0x0a000d0e) . 'x' x 1528;
     my $victim = victim();
     my ($bystander) = grep { $_ != $victim } $stagedoor->workers(2);
     kill STOP => $bystander;    # it accepts none of them
-    my @clients = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port(8935)) } 1 .. $count;
-    syswrite $_, substr $hello, 0, 1000 for @clients;
-    wait_for(sub { 0 }, 0.3);
+    my @clients = Test::Crowd::crowd($count);
     kill STOP => $victim;
-    syswrite $_, substr $hello, 1000 for @clients;
+    greet(@clients);
     kill CONT => $victim, $bystander;
     my $answered = grep { IO::Select->new($_)->can_read(3) && sysread $_, my $byte, 1 } @clients;
     return $answered == $count;

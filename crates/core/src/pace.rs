@@ -8,7 +8,7 @@
 /// How much is read at a time at most, in bytes, of a connection that is handled quickly.
 pub const HELPING: usize = 8 << 10;
 
-/// Who sends so many messages in what is read at a time is timed: pictures and sound of a second, ten times over.
+/// Who sends so many messages in what is read at a time is timed: several times the pictures and sound of a second.
 pub const MANY: u32 = 512;
 
 /// What such a one gets until it is known how long that takes.
@@ -29,8 +29,6 @@ const MEMORY: u64 = 10_000_000_000;
 /// When something is to be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// Nanoseconds of a clock that nobody sets.
-    pub now: u64,
     /// Which turn of the event loop it is: when that began.
     pub turn: u64,
     /// Whether it has lasted long enough for those who have had something of it.
@@ -81,7 +79,8 @@ impl Pace {
     }
 
     /// Called before anything else is done where more is to be read: if this connection floods, what was read is
-    /// handled by now. Says whether it does. `now` is not asked if it does not.
+    /// handled by now, in nanoseconds of a clock that nobody sets. Says whether it does. `now` is not asked if it
+    /// does not.
     pub fn was_handled(&mut self, connection: usize, now: impl FnOnce() -> u64) -> bool {
         let Some(flooder) = self.find(connection) else { return false };
         if flooder.stage == Stage::Handled {
@@ -174,8 +173,8 @@ mod tests {
     const ONE: usize = 1;
     const OTHER: usize = 2;
 
-    fn at(now: u64, turn: u64, is_late: bool) -> impl FnOnce() -> Moment {
-        move || Moment { now, turn, is_late }
+    fn at(turn: u64, is_late: bool) -> impl FnOnce() -> Moment {
+        move || Moment { turn, is_late }
     }
 
     fn nobody_asks<T>() -> T {
@@ -197,17 +196,17 @@ mod tests {
     fn who_floods_waits_once_the_turn_has_lasted_and_has_something_of_each() {
         let mut pace = Pace::new();
         for turn in 0..10 {
-            assert_eq!(pace.share(ONE, at(0, turn, true)), Share::Read(HELPING));
+            assert_eq!(pace.share(ONE, at(turn, true)), Share::Read(HELPING));
             pace.was_read(ONE, true, || 0);
             assert!(pace.was_handled(ONE, || SHORT));
-            assert_eq!(pace.share(ONE, at(SHORT, turn, false)), Share::Read(HELPING));
+            assert_eq!(pace.share(ONE, at(turn, false)), Share::Read(HELPING));
             pace.was_read(ONE, true, || SHORT);
             assert!(pace.was_handled(ONE, || LONG) && !pace.waits(ONE, || turn));
-            assert_eq!(pace.share(ONE, at(LONG, turn, true)), Share::Wait);
+            assert_eq!(pace.share(ONE, at(turn, true)), Share::Wait);
             assert!(!pace.was_handled(ONE, nobody_asks));
             assert!(pace.waits(ONE, || turn) && !pace.waits(ONE, || turn + 1));
         }
-        assert_eq!(pace.share(ONE, at(0, 10, true)), Share::Read(HELPING));
+        assert_eq!(pace.share(ONE, at(10, true)), Share::Read(HELPING));
         pace.was_read(ONE, false, || 0);
         assert!(pace.flooders.is_empty());
     }
@@ -216,16 +215,16 @@ mod tests {
     fn others_in_between_change_nothing_and_their_time_is_not_its_own() {
         let mut pace = Pace::new();
         for turn in 0..10 {
-            pace.share(ONE, at(0, turn, false));
+            pace.share(ONE, at(turn, false));
             pace.was_read(ONE, true, || 0);
             assert!(pace.was_handled(ONE, || 10_000));
             pace.share(OTHER, nobody_asks);
             pace.was_read(OTHER, false, nobody_asks);
-            assert_eq!(pace.share(ONE, at(10 * LONG, turn, true)), Share::Wait);
+            assert_eq!(pace.share(ONE, at(turn, true)), Share::Wait);
         }
         pace.was_read(OTHER, true, || 0);
         pace.forget(OTHER);
-        assert_eq!(pace.share(ONE, at(0, 10, false)), Share::Read(HELPING));
+        assert_eq!(pace.share(ONE, at(10, false)), Share::Read(HELPING));
     }
 
     #[test]
@@ -234,24 +233,24 @@ mod tests {
         let mut now = 0;
         let mut shares = Vec::new();
         for turn in 0..8 {
-            let Share::Read(share) = pace.share(ONE, at(now, turn, false)) else { unreachable!() };
+            let Share::Read(share) = pace.share(ONE, at(turn, false)) else { unreachable!() };
             shares.push(share);
             pace.was_read(ONE, true, || now);
             now += share as u64 * 10_000; // 10 µs a byte
             assert!(pace.was_handled(ONE, || now));
-            assert_eq!(pace.share(ONE, at(now, turn, true)), Share::Wait);
+            assert_eq!(pace.share(ONE, at(turn, true)), Share::Wait);
             now += 1_000 * LONG;
         }
         assert_eq!(shares, [8192, 2048, 512, 128, 128, 128, 128, 128]);
         // It is slow when it comes again, and not for good.
-        pace.share(ONE, at(now, 8, false));
+        pace.share(ONE, at(8, false));
         pace.was_read(ONE, false, || now);
         for share in [128, 256, 512, 1024, 2048, 4096, 8192, 8192] {
-            assert_eq!(pace.share(ONE, at(now, 9, false)), Share::Read(share));
+            assert_eq!(pace.share(ONE, at(9, false)), Share::Read(share));
             pace.was_read(ONE, true, || now);
             pace.was_handled(ONE, || now);
         }
-        pace.share(ONE, at(now, 9, false));
+        pace.share(ONE, at(9, false));
         pace.was_read(ONE, false, || now);
         assert!(pace.flooders.is_empty());
     }
@@ -261,11 +260,11 @@ mod tests {
         let mut pace = Pace::new();
         pace.was_read(ONE, false, nobody_asks);
         pace.had_many(ONE, || 0);
-        assert_eq!(pace.share(ONE, at(0, 0, true)), Share::Read(LITTLE));
+        assert_eq!(pace.share(ONE, at(0, true)), Share::Read(LITTLE));
         pace.was_read(ONE, true, || 0);
         pace.was_handled(ONE, || 2 * LONG);
         pace.had_many(ONE, nobody_asks);
-        assert_eq!(pace.share(ONE, at(2 * LONG, 0, false)), Share::Read(LITTLE / 4));
+        assert_eq!(pace.share(ONE, at(0, false)), Share::Read(LITTLE / 4));
     }
 
     #[test]
@@ -274,10 +273,10 @@ mod tests {
         for turn in 0..4 {
             for connection in 0..1_000 {
                 let share = [HELPING, HELPING / 4, HELPING / 16, HELPING / 64][turn as usize];
-                assert_eq!(pace.share(connection, at(0, turn, true)), Share::Read(share));
+                assert_eq!(pace.share(connection, at(turn, true)), Share::Read(share));
                 pace.was_read(connection, true, || 0);
                 pace.was_handled(connection, || 2 * LONG);
-                assert_eq!(pace.share(connection, at(2 * LONG, turn, true)), Share::Wait);
+                assert_eq!(pace.share(connection, at(turn, true)), Share::Wait);
             }
         }
     }

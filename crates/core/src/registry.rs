@@ -79,6 +79,14 @@ pub struct Claim {
     serial: u64,
 }
 
+#[cfg(test)]
+impl Claim {
+    /// A claim of no table's.
+    pub(crate) fn numbered(serial: u64) -> Claim {
+        Claim { index: 0, serial }
+    }
+}
+
 /// What a claim records of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Stream<'a> {
@@ -126,28 +134,35 @@ pub struct LostStream {
     /// The claim that it was live with: not the same, if its name was handed to another stream that never
     /// went live.
     pub former: Claim,
-    /// It was not live any more.
-    pub had_ended: bool,
-    /// When it ended, in microseconds since 1970 (UTC), if that is known.
+    /// When it ended, in microseconds since 1970 (UTC), if it was not live any more and that is known.
     pub ended_at: Option<u64>,
 }
 
 impl LostStream {
     fn of(index: u32, entry: &Entry) -> LostStream {
-        let (has_ended, was_live) = (entry.is_ended(), entry.seats.is_taken_up());
         let holder = entry.seats.holder();
-        let former = if was_live { holder } else { entry.seats.other() };
+        let is_its_own = entry.seats.is_taken_up();
+        let former = if is_its_own { holder } else { entry.seats.other() };
         LostStream {
             claim: Claim { index, serial: holder.serial },
             former: Claim { index, serial: former.serial },
-            had_ended: has_ended || !was_live,
-            ended_at: (has_ended && was_live).then_some(entry.ended_at),
+            ended_at: (is_its_own && entry.is_ended()).then_some(entry.ended_at),
             username: entry.username().to_owned(),
             streamer_id: entry.streamer_id(),
             app: entry.app().to_owned(),
             client_addr: entry.client_addr().to_owned(),
             started_at: entry.started_at(),
         }
+    }
+
+    /// Whether it was live until its worker's death, rather than ended before.
+    pub fn was_live(&self) -> bool {
+        self.is_whole() && self.ended_at.is_none()
+    }
+
+    /// Whether its name was not handed on before its end was told.
+    pub fn is_whole(&self) -> bool {
+        self.claim == self.former
     }
 }
 
@@ -287,15 +302,6 @@ impl<'a> Table<'a> {
             Standing::Ended => return false,
         }
         true
-    }
-
-    /// Ends a claim that waits, or was handed its name and has not taken it up: then the one who held
-    /// the name before has ended, and is returned, because the database may not know.
-    pub fn renounce(&mut self, claim: Claim, ended_at: u64) -> Option<LostStream> {
-        let was_handed = self.standing(claim) == Standing::Holds;
-        self.release(claim, ended_at);
-        let entry = self.entries.get(claim.index as usize).filter(|entry| entry.is_ended())?;
-        was_handed.then(|| LostStream::of(claim.index, entry))
     }
 
     /// Mends the table after a process died inside a change: an entry that was not yet live, or was

@@ -137,17 +137,17 @@ unsafe fn receive_some(
     size: usize,
     is_counted: bool,
 ) -> isize {
-    let id = connection.addr();
+    let (id, size) = (connection.addr(), size.min(HELPING));
     // SAFETY: as promised by the caller, all along.
     unsafe {
         // First of all: the counter may have been set back in the middle of it.
-        if let Some(taken) = ahead::take(connection, buffer, size.min(HELPING)) {
+        if let Some(taken) = ahead::take(connection, buffer, size) {
             return taken;
         }
         // nginx-rtmp does not count the handshake, of which it reads no more than it needs next.
         if !is_counted {
             pace(|pace| pace.forget(id));
-            return receive_as_nginx(connection, buffer, size.min(HELPING));
+            return receive_as_nginx(connection, buffer, size);
         }
         let event = (*connection).read;
         let received = match pace(|pace| pace.share(id, moment)).unwrap_or(Share::Read(HELPING)) {
@@ -155,8 +155,8 @@ unsafe fn receive_some(
                 event::post_next(event);
                 return AGAIN;
             }
-            Share::Read(HELPING) => ahead::read(connection, buffer, size.min(HELPING))
-                .unwrap_or_else(|| receive_as_nginx(connection, buffer, size.min(HELPING))),
+            Share::Read(HELPING) => ahead::read(connection, buffer, size)
+                .unwrap_or_else(|| receive_as_nginx(connection, buffer, size)),
             Share::Read(share) => receive_as_nginx(connection, buffer, size.min(share)),
         };
         let has_more = received > 0 && (*event).ready() != 0 && (*event).available > 0;
@@ -171,8 +171,8 @@ fn pace<T>(look: impl FnOnce(&mut Pace) -> T) -> Option<T> {
 }
 
 fn moment() -> Moment {
-    let (now, turn) = (clock::monotonic(), clock::turn_began());
-    Moment { now, turn, is_late: now / 1_000_000 >= turn + PATIENCE }
+    let turn = clock::turn_began();
+    Moment { turn, is_late: clock::milliseconds() >= turn + PATIENCE }
 }
 
 /// # Safety

@@ -289,6 +289,17 @@ sub raw {
     return;
 }
 
+# The same for much of it: waits in the kernel, and serves nobody meanwhile.  Says whether all was taken.
+sub write_through {
+    my ($self, $bytes) = @_;
+    my $socket = $self->{socket};
+    $socket->blocking(1);
+    my $at = 0;
+    while ($at < length $bytes) { $at += syswrite($socket, $bytes, length($bytes) - $at, $at) // last }
+    $socket->blocking(0);
+    return $at == length $bytes;
+}
+
 # Waits until all that was sent has been taken by the kernel.
 sub flush { my ($self) = @_; return $self->_wait(sub { $self->{out} eq '' }) }
 

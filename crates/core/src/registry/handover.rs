@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 use super::seats::Seat;
-use super::{Claim, Owner, OwnerSlot, Stream, Table};
+use super::{Claim, LostStream, Owner, OwnerSlot, Stream, Table};
 
 /// How long a stream is left alone: two encoders that fight for a name change it no oftener.
 const LEFT_ALONE: u64 = 1_000_000;
@@ -37,6 +37,15 @@ pub enum Standing {
 }
 
 impl Table<'_> {
+    /// Ends a claim that waits, or was handed its name and has not taken it up: then the one who held
+    /// the name before has ended, and is returned, because the database may not know.
+    pub fn renounce(&mut self, claim: Claim, ended_at: u64) -> Option<LostStream> {
+        let was_handed = self.standing(claim) == Standing::Holds;
+        self.release(claim, ended_at);
+        let entry = self.entries.get(claim.index as usize).filter(|entry| entry.is_ended())?;
+        was_handed.then(|| LostStream::of(claim.index, entry))
+    }
+
     /// Waits for a name that is held. The claim takes effect when the holder's ends; until then it
     /// can be taken back, and after that ended, with [`Table::release`]. `now` in microseconds
     /// since 1970 (UTC).

@@ -249,7 +249,7 @@ fn the_streams_of_a_dead_process_have_ended_too() {
 #[test]
 fn an_end_that_is_not_told_is_for_whoever_finds_the_process_dead() {
     let ends = |lost: Vec<LostStream>| {
-        lost.into_iter().map(|it| (it.username, it.had_ended)).collect::<Vec<_>>()
+        lost.into_iter().map(|it| (it.username.clone(), !it.was_live())).collect::<Vec<_>>()
     };
     let end = |name: &str| (name.to_owned(), true);
     let mut memory = Memory::new(3);
@@ -293,7 +293,7 @@ fn who_still_holds_a_name_does_not_leave_unseen() {
     table.leave(TWO, 9);
     assert_eq!(table.owners().collect::<Vec<_>>(), [ONE, TWO]);
     let lost = table.strike(TWO, ONE, 9);
-    assert_eq!((lost.len(), lost[0].had_ended, lost[0].former), (1, true, claim));
+    assert_eq!((lost.len(), !lost[0].was_live(), lost[0].former), (1, true, claim));
 }
 
 #[test]
@@ -514,7 +514,7 @@ proptest! {
                 Step::Strike(one) => {
                     let (who, by) = if one { (ONE, TWO) } else { (TWO, ONE) };
                     let (told, lost): (Vec<_>, Vec<_>) =
-                        memory.open().strike(who, by, now).into_iter().partition(|it| it.had_ended);
+                        memory.open().strike(who, by, now).into_iter().partition(|it| !it.was_live());
                     let told: BTreeSet<_> = told.into_iter().map(|it| it.username).collect();
                     let mut expected: BTreeSet<_> =
                         untold.iter().filter(|(_, it)| it.0 == one).map(|(name, _)| name.clone()).collect();

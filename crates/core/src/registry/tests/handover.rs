@@ -82,7 +82,7 @@ fn a_holder_that_is_struck_hands_over_and_one_that_waits_leaves_no_trace() {
     );
     assert_eq!(table.live(), 2);
     let (told, lost): (Vec<_>, Vec<_>) =
-        table.strike(TWO, ONE, 9).into_iter().partition(|stream| stream.had_ended);
+        table.strike(TWO, ONE, 9).into_iter().partition(|stream| !stream.was_live());
     let names = |streams: Vec<LostStream>| -> Vec<_> {
         streams.into_iter().map(|stream| stream.username).collect()
     };
@@ -106,7 +106,7 @@ fn who_renounces_a_name_that_was_handed_over_answers_for_the_one_before() {
     let waits = table.wait_for(two, "a", SECOND * 2).unwrap();
     table.release(holder, 9);
     let lost = table.renounce(waits, 10).unwrap();
-    assert_eq!((lost.username.as_str(), lost.had_ended), ("a", true));
+    assert_eq!((lost.username.as_str(), lost.was_live()), ("a", false));
     assert_eq!(table.presence("a"), Presence::Ended { at: 10 });
     assert_eq!(table.renounce(waits, 11), None);
 }

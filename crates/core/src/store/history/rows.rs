@@ -139,8 +139,7 @@ impl Rows {
             SessionEvent::Lost { at, streams } => {
                 self.close_rows_of_the_dead(db, &timestamp::utc(*at))?;
                 // Of one whose name was handed on its worker has written, or this has just closed, the row.
-                let is_whole = |stream: &&LostStream| stream.claim == stream.former;
-                for stream in streams.iter().filter(is_whole) {
+                for stream in streams.iter().filter(|stream| stream.is_whole()) {
                     let LostStream { streamer_id, app, client_addr, started_at, ended_at, .. } =
                         stream;
                     let started_at = timestamp::utc(timestamp::from_microseconds(*started_at));

@@ -130,7 +130,6 @@ fn a_stream_that_was_lost_before_its_row_began_has_one_too() {
         started_at: (1_700_000_000 + at) * 1_000_000,
         claim: Claim::default(),
         former: Claim::default(),
-        had_ended: false,
         ended_at: None,
     };
     let mut dead = history_of(DEAD);

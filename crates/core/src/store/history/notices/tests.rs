@@ -22,6 +22,7 @@ const STOP: &str = "UPDATE users SET started_at = NULL WHERE name = :username";
 #[derive(Debug, Default)]
 struct Stage {
     live: Mutex<HashSet<String>>,
+    told: Mutex<Vec<Claim>>,
 }
 
 impl Server for Stage {
@@ -31,6 +32,14 @@ impl Server for Stage {
 
     fn is_live(&self, username: &str) -> bool {
         self.live.lock().unwrap().contains(username)
+    }
+
+    fn end_is_told(&self, claim: Claim) {
+        self.told.lock().unwrap().push(claim);
+    }
+
+    fn is_told(&self, claim: Claim) -> bool {
+        self.told.lock().unwrap().contains(&claim)
     }
 
     fn boot(&self) -> Boot {
@@ -99,12 +108,8 @@ fn started(tag: u64, username: &str, at: u64) -> SessionEvent {
 }
 
 fn stopped(tag: u64) -> SessionEvent {
-    SessionEvent::Stopped {
-        tag,
-        claim: Claim::default(),
-        at: second(90),
-        reason: EndReason::Closed,
-    }
+    let claim = Claim::numbered(tag);
+    SessionEvent::Stopped { tag, claim, at: second(90), reason: EndReason::Closed }
 }
 
 fn lost(username: &str) -> SessionEvent {
@@ -116,7 +121,6 @@ fn lost(username: &str) -> SessionEvent {
         started_at: 0,
         claim: Claim::default(),
         former: Claim::default(),
-        had_ended: false,
         ended_at: None,
     };
     SessionEvent::Lost { at: second(90), streams: vec![stream] }
@@ -133,6 +137,40 @@ fn the_application_hears_of_start_and_end() {
     assert_eq!(scene.told(), [since("benw", "13:20"), since("zoe", "13:25")]);
     assert_eq!(scene.write([stopped(1)]), Flushed { events: 1, ..Flushed::default() });
     assert_eq!(scene.told(), [since("zoe", "13:25")]);
+}
+
+#[test]
+fn an_end_is_noted_once_it_is_told_and_not_if_it_is_for_another_to_tell() {
+    let mut scene = Scene::with(START, STOP);
+    scene.write([started(1, "benw", 0), started(2, "zoe", 5)]);
+    scene.is_live(&["zoe"]);
+    scene.history.add([stopped(1), stopped(2)].into());
+    assert_eq!(*scene.stage.told.lock().unwrap(), []);
+    scene.write([]);
+    assert_eq!(*scene.stage.told.lock().unwrap(), [Claim::numbered(1)]);
+}
+
+#[test]
+fn what_was_refused_for_good_needs_nobody_else() {
+    let mut scene = Scene::with(START, "UPDATE users SET started_at = json(:username)");
+    scene.write([started(1, "benw", 0)]);
+    scene.write([stopped(1)]);
+    assert_eq!(*scene.stage.told.lock().unwrap(), [Claim::numbered(1)]);
+}
+
+#[test]
+fn a_name_that_was_handed_on_is_told_of_once() {
+    let mut scene = Scene::with(START, STOP);
+    scene.write([started(1, "benw", 0), stopped(1), started(2, "benw", 5)]);
+    let former = |serial| {
+        let SessionEvent::Lost { at, mut streams } = lost("benw") else { unreachable!() };
+        streams[0].former = Claim::numbered(serial);
+        SessionEvent::Lost { at, streams }
+    };
+    scene.write([former(1)]);
+    assert_eq!(scene.told(), [since("benw", "13:25")], "its end was told");
+    scene.write([former(7)]);
+    assert_eq!(scene.told(), []);
 }
 
 #[test]
